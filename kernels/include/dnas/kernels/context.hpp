@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace dnas {
+
+enum class DeviceKind : std::uint8_t { cpu, cuda };
+
+/// Where and with what a kernel runs. The first argument of everything that computes; there are no globals.
+///
+/// On the CPU it carries the number of threads. Results do not depend on that number: work is cut into pieces by
+/// shape alone and partial sums are added in a fixed order.
+class Context {
+ public:
+  /// The host, with `threads` threads; 0 takes what OpenMP would use (OMP_NUM_THREADS, affinity mask).
+  /// @throws ConfigError if threads is negative
+  [[nodiscard]] static Context cpu(int threads = 0);
+
+  [[nodiscard]] DeviceKind device() const noexcept { return device_; }
+  [[nodiscard]] int threads() const noexcept { return threads_; }
+
+ private:
+  Context() = default;
+  DeviceKind device_ = DeviceKind::cpu;
+  int threads_ = 1;
+};
+
+}  // namespace dnas

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "dnas/kernels/context.hpp"
+#include "dnas/kernels/tensor_view.hpp"
+
+namespace dnas::kernels {
+
+/// y = max(x, 0). x, y: f32, same shape; y may be x. NaN stays NaN.
+void relu_forward(const Context& ctx, const TensorView& x, const TensorView& y);
+
+/// dx (+)= dy where y > 0, else 0. `y` is the output of the forward pass. All f32, same shape; dx may be dy.
+void relu_backward(const Context& ctx, const TensorView& y, const TensorView& dy, const TensorView& dx, Write write);
+
+/// y (+)= x. f32, same shape, no overlap unless identical.
+void copy(const Context& ctx, const TensorView& x, const TensorView& y, Write write);
+
+}  // namespace dnas::kernels
