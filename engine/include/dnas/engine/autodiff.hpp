@@ -1,0 +1,57 @@
+#pragma once
+
+#include "dnas/engine/graph.hpp"
+
+#include <map>
+#include <span>
+#include <vector>
+
+namespace dnas::engine {
+
+/// Which gradients a backward pass is for. Nothing else is computed.
+struct GradientRequest {
+  bool parameters = false;      ///< of every parameter, into the flat gradient array
+  std::vector<ValueId> inputs;  ///< of these inputs
+};
+
+/// Appends to the graph the nodes that compute the gradient of `loss` (a scalar) for what is asked. Returns the gradient
+/// values of `request.inputs`, in order (no_value where the loss does not depend on it).
+/// @throws UnsupportedError if an operation on the way has no gradient
+std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientRequest& request);
+
+/// One node's backward, as seen by its operation.
+///
+/// Gradients of a value with several readers are summed in place: each contribution is a node whose last inputs are the
+/// partial sums so far (no_value for the first contribution, which then overwrites) and whose outputs share their memory.
+class Backward {
+ public:
+  [[nodiscard]] Graph& graph() const noexcept { return graph_; }
+  /// The node's operands. By value: appending nodes moves the graph's own.
+  [[nodiscard]] ValueId input(int index) const { return node_.inputs[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] int inputs() const noexcept { return static_cast<int>(node_.inputs.size()); }
+  [[nodiscard]] ValueId output(int index) const { return node_.outputs[static_cast<std::size_t>(index)]; }
+  /// Gradient of an output; no_value for the loss itself, whose gradient is 1.
+  [[nodiscard]] ValueId gradient(int output) const;
+
+  /// Whether the gradient of an input is asked for.
+  [[nodiscard]] bool wanted(int input) const;
+  /// The sum of the contributions to an input's gradient so far; no_value if this is the first.
+  [[nodiscard]] ValueId partial(int input) const;
+  /// Sets an input's gradient to `sum`: its partial with this node's contribution added.
+  void set_partial(int input, ValueId sum);
+
+  /// Appends op(inputs..., partial(input)) and makes its output the partial of `input`. For operations with one gradient.
+  void contribute(int input, std::shared_ptr<const Op> op, std::vector<ValueId> inputs);
+
+ private:
+  friend std::vector<ValueId> append_backward(Graph&, ValueId, const GradientRequest&);
+  Backward(Graph& graph, Node node, const std::vector<bool>& needed, std::map<ValueId, ValueId>& partials)
+      : graph_(graph), node_(std::move(node)), needed_(needed), partials_(partials) {}
+
+  Graph& graph_;
+  Node node_;
+  const std::vector<bool>& needed_;
+  std::map<ValueId, ValueId>& partials_;
+};
+
+}  // namespace dnas::engine

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "dnas/engine/graph.hpp"
+#include "dnas/kernels/conv.hpp"
+#include "dnas/kernels/depthwise_conv.hpp"
+#include "dnas/kernels/pointwise_conv.hpp"
+#include "dnas/kernels/pool.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+/// The operations a network is built of. Each function appends nodes to the graph and returns the result; tensors are
+/// NHWC. `name` is the state_dict prefix of the layer: parameters are name + ".weight", name + ".running_mean" ...
+namespace dnas::engine::nodes {
+
+[[nodiscard]] ValueId relu(Graph& graph, ValueId x);
+
+/// Bias-free depthwise convolution; owns name.weight [k, k, C].
+[[nodiscard]] ValueId depthwise_conv(Graph& graph, ValueId x, const std::string& name,
+                                     const kernels::DepthwiseConv& conv);
+
+/// Bias-free 1x1 convolution; owns name.weight [out_channels, C].
+[[nodiscard]] ValueId pointwise_conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
+                                     const kernels::PointwiseConv& conv = {});
+
+/// Bias-free full convolution; owns name.weight [out_channels, kh, kw, C].
+[[nodiscard]] ValueId conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
+                           const kernels::Conv& conv);
+
+/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval. With
+/// `affine` owns name.weight and name.bias.
+[[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine);
+
+[[nodiscard]] ValueId max_pool(Graph& graph, ValueId x, const kernels::Pool& pool);
+/// Padding is not counted in the divisor.
+[[nodiscard]] ValueId avg_pool(Graph& graph, ValueId x, const kernels::Pool& pool);
+/// [N, H, W, C] -> [N, C]
+[[nodiscard]] ValueId global_avg_pool(Graph& graph, ValueId x);
+
+/// [N, I] -> [N, out]; owns name.weight [out, I] and name.bias [out].
+[[nodiscard]] ValueId linear(Graph& graph, ValueId x, const std::string& name, std::int64_t out);
+
+/// A term of a weighted sum: x times element `index` of the flattened weights.
+struct Term {
+  ValueId x = no_value;
+  std::int32_t index = 0;
+};
+/// sum of weights[index] * x over the terms: one supernet node. `weights` is a dense f32 value, usually a graph input.
+[[nodiscard]] ValueId weighted_sum(Graph& graph, std::span<const Term> terms, ValueId weights);
+
+/// Plain sum.
+[[nodiscard]] ValueId add(Graph& graph, std::span<const ValueId> terms);
+
+/// Softmax cross-entropy with label smoothing, mean over the batch: a scalar loss [1].
+[[nodiscard]] ValueId cross_entropy(Graph& graph, ValueId logits, ValueId labels, float label_smoothing);
+
+}  // namespace dnas::engine::nodes

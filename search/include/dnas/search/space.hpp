@@ -1,0 +1,78 @@
+#pragma once
+
+#include "dnas/engine/graph.hpp"
+#include "dnas/search/component.hpp"
+#include "dnas/search/genotype.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace dnas::search {
+
+/// An edge of a cell: from state `from` to state `to` (0 and 1 are the cell's inputs, 2.. its nodes).
+struct ChoiceEdge {
+  int from = 0;
+  int to = 0;
+  std::vector<std::string> candidates;  ///< in the order of alpha's columns
+};
+
+/// Choice points that share one alpha matrix [edges, candidates]: all cells of one type.
+struct ChoiceGroup {
+  std::string name;  ///< "normal", "reduce"; its alpha is "alphas_" + name
+  std::vector<ChoiceEdge> edges;
+  std::vector<int> concat;  ///< states that form the cell's output
+
+  [[nodiscard]] std::int64_t rows() const noexcept { return static_cast<std::int64_t>(edges.size()); }
+  /// Candidates per edge; the same for all edges of a group.
+  [[nodiscard]] std::int64_t columns() const noexcept {
+    return edges.empty() ? 0 : static_cast<std::int64_t>(edges.front().candidates.size());
+  }
+};
+
+/// The size of a network.
+struct NetworkConfig {
+  std::int64_t init_channels = 16;
+  int layers = 8;
+  int classes = 10;
+  std::int64_t batch = 64;
+  Shape image{32, 32, 3};  ///< [H, W, C]
+  bool auxiliary = false;  ///< derived networks: the auxiliary classifier
+};
+
+/// The values of a network that was appended to a graph.
+struct NetworkValues {
+  engine::ValueId images = engine::no_value;  ///< input "images" [N, H, W, C]
+  std::vector<engine::ValueId> mixing;        ///< inputs "mix_<group>" [edges, candidates]: weights of the candidates
+  engine::ValueId logits = engine::no_value;  ///< [N, classes]
+  engine::ValueId auxiliary_logits = engine::no_value;
+};
+
+/// A search space: which choices there are, and how networks are built from them.
+class Space {
+ public:
+  virtual ~Space() = default;
+
+  [[nodiscard]] const std::vector<ChoiceGroup>& choice_groups() const { return do_choice_groups(); }
+
+  /// Appends the supernet. Every node of every cell is one weighted sum over all its edges and candidates.
+  /// @throws ConfigError, ShapeError if the size does not fit the space (too few layers, odd extents at a reduction ...)
+  [[nodiscard]] NetworkValues build_supernet(engine::Graph& graph, const NetworkConfig& config) const;
+
+  /// Appends the network that a genotype describes (no mixing inputs; affine batch norm).
+  /// @throws as build_supernet; ConfigError if the genotype does not belong to the space
+  [[nodiscard]] NetworkValues build_derived(engine::Graph& graph, const NetworkConfig& config,
+                                            const Genotype& genotype) const;
+
+ protected:
+  virtual const std::vector<ChoiceGroup>& do_choice_groups() const = 0;
+  virtual NetworkValues do_build_supernet(engine::Graph& graph, const NetworkConfig& config) const = 0;
+  virtual NetworkValues do_build_derived(engine::Graph& graph, const NetworkConfig& config,
+                                         const Genotype& genotype) const = 0;
+};
+
+void register_spaces(Registry<Component<Space>>& registry);
+[[nodiscard]] const Registry<Component<Space>>& spaces();
+
+}  // namespace dnas::search
