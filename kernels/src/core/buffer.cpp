@@ -15,6 +15,8 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   data_.reset(p);
 }
 
-void Buffer::Free::operator()(std::byte* p) const noexcept { std::free(p); }
+void Buffer::Free::operator()(std::byte* p) const noexcept {
+  std::free(p);
+}
 
 }  // namespace dnas

@@ -14,11 +14,13 @@ template <typename Body>
 void parallel_for(const Context& ctx, std::int64_t count, Body&& body) {
   const int threads = ctx.threads();
   if (threads == 1 || count == 1) {
-    for (std::int64_t i = 0; i < count; ++i) body(i);
+    for (std::int64_t i = 0; i < count; ++i)
+      body(i);
     return;
   }
 #pragma omp parallel for num_threads(threads) schedule(static)
-  for (std::int64_t i = 0; i < count; ++i) body(i);
+  for (std::int64_t i = 0; i < count; ++i)
+    body(i);
 }
 
 }  // namespace dnas::kernels

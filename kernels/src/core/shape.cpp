@@ -21,7 +21,8 @@ Shape::Shape(std::initializer_list<std::int64_t> extents) {
 
 std::int64_t Shape::elements() const noexcept {
   std::int64_t n = 1;
-  for (int axis = 0; axis < rank_; ++axis) n *= (*this)[axis];
+  for (int axis = 0; axis < rank_; ++axis)
+    n *= (*this)[axis];
   return n;
 }
 

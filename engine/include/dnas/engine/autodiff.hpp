@@ -14,15 +14,16 @@ struct GradientRequest {
   std::vector<ValueId> inputs;  ///< of these inputs
 };
 
-/// Appends to the graph the nodes that compute the gradient of `loss` (a scalar) for what is asked. Returns the gradient
-/// values of `request.inputs`, in order (no_value where the loss does not depend on it).
+/// Appends to the graph the nodes that compute the gradient of `loss` (a scalar) for what is asked. Returns the
+/// gradient values of `request.inputs`, in order (no_value where the loss does not depend on it).
 /// @throws UnsupportedError if an operation on the way has no gradient
 std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientRequest& request);
 
 /// One node's backward, as seen by its operation.
 ///
 /// Gradients of a value with several readers are summed in place: each contribution is a node whose last inputs are the
-/// partial sums so far (no_value for the first contribution, which then overwrites) and whose outputs share their memory.
+/// partial sums so far (no_value for the first contribution, which then overwrites) and whose outputs share their
+/// memory.
 class Backward {
  public:
   [[nodiscard]] Graph& graph() const noexcept { return graph_; }
@@ -40,7 +41,8 @@ class Backward {
   /// Sets an input's gradient to `sum`: its partial with this node's contribution added.
   void set_partial(int input, ValueId sum);
 
-  /// Appends op(inputs..., partial(input)) and makes its output the partial of `input`. For operations with one gradient.
+  /// Appends op(inputs..., partial(input)) and makes its output the partial of `input`. For operations with one
+  /// gradient.
   void contribute(int input, std::shared_ptr<const Op> op, std::vector<ValueId> inputs);
 
  private:

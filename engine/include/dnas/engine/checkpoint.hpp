@@ -19,8 +19,8 @@ struct CheckpointPart {
 /// Checkpoints of a run: folders `ckpt-<step, 9 digits>` with one safetensors file per part and a manifest.json with
 /// schema, step, the caller's state (JSON text), and length and XXH3-128 of every file.
 ///
-/// A checkpoint is written to `ckpt-<step>.tmp`, every file and the folder fsynced, then renamed: it is there whole or not at
-/// all. Same content, same bytes.
+/// A checkpoint is written to `ckpt-<step>.tmp`, every file and the folder fsynced, then renamed: it is there whole or
+/// not at all. Same content, same bytes.
 class CheckpointStore {
  public:
   /// @param keep  how many of the newest to keep; older ones are removed after a successful write. >= 1

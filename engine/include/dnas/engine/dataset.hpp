@@ -25,7 +25,7 @@ struct Dataset {
   std::string name;
   int classes = 0;
   ImageSet train;
-  ImageSet test;  ///< may be empty
+  ImageSet test;            ///< may be empty
   std::vector<float> mean;  ///< per channel, of pixels scaled to [0, 1]
   std::vector<float> std;
   int crop_padding = 0;  ///< random crops after this much zero padding; 0: none

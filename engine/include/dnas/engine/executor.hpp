@@ -13,10 +13,11 @@ namespace dnas::engine {
 
 /// The memory a plan runs on. All of it belongs to the caller and must outlive the runs.
 struct Bindings {
-  std::span<std::byte> arena;    ///< at least plan.arena_bytes(), 64-byte aligned; may be shared by plans that run in turn
-  std::span<float> parameters;   ///< flat weights
-  std::span<float> gradients;    ///< flat gradients; may be empty if the plan computes none
-  std::span<float> states;       ///< flat running statistics
+  std::span<std::byte>
+      arena;  ///< at least plan.arena_bytes(), 64-byte aligned; may be shared by plans that run in turn
+  std::span<float> parameters;  ///< flat weights
+  std::span<float> gradients;   ///< flat gradients; may be empty if the plan computes none
+  std::span<float> states;      ///< flat running statistics
 };
 
 /// Runs a plan. After construction a run allocates nothing.
@@ -24,10 +25,12 @@ class Executor {
  public:
   Executor(std::shared_ptr<const Plan> plan, Context ctx);
 
-  /// Points the plan at this memory. Cheap enough to do before every run: evaluating at another weight point is a rebind.
+  /// Points the plan at this memory. Cheap enough to do before every run: evaluating at another weight point is a
+  /// rebind.
   /// @throws ShapeError if something is too small
   void bind(const Bindings& bindings);
-  /// Binds an input. The view must have the input's type, be dense, and stay valid during run(). @throws ShapeError, DtypeError
+  /// Binds an input. The view must have the input's type, be dense, and stay valid during run(). @throws ShapeError,
+  /// DtypeError
   void set_input(std::string_view name, const TensorView& view);
   /// Runs every node. @throws Error if memory or an input is not bound
   void run();
@@ -39,9 +42,10 @@ class Executor {
  private:
   struct Step {
     const Op* op;
-    std::size_t first_input, inputs, first_output, outputs;
+    std::size_t node;  // of the graph
+    std::size_t first_input, inputs;
+    std::size_t first_output, outputs;
     std::span<std::byte> workspace;
-    std::size_t node;
   };
 
   [[nodiscard]] TensorView make_view(ValueId value) const;
@@ -49,9 +53,11 @@ class Executor {
   std::shared_ptr<const Plan> plan_;
   Context ctx_;
   std::vector<Step> steps_;
-  std::vector<ValueId> operands_;    // values behind views_
-  std::vector<TensorView> views_;    // all inputs and outputs of all steps
-  std::vector<TensorView> inputs_;   // bound graph inputs, by slot
+  std::vector<ValueId> operands_;   // values behind views_
+  std::vector<TensorView> views_;   // all inputs and outputs of all steps
+  std::vector<TensorView> inputs_;  // bound graph inputs, by slot
+  std::vector<TensorType> input_types_;
+  std::vector<std::vector<std::size_t>> input_views_;  // positions in views_ that lie in each input
   Bindings bindings_;
   bool bound_ = false;
 };

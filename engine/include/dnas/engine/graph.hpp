@@ -105,7 +105,7 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<std::string> input_names_;
   std::map<std::pair<Storage, int>, ValueId> bound_;  // inputs, parameters and states that have a value already
-  std::map<std::string, std::size_t> merged_;        // key and inputs -> node
+  std::map<std::string, std::size_t> merged_;         // key and inputs -> node
   std::map<std::string, ValueId, std::less<>> outputs_;
 };
 

@@ -21,10 +21,10 @@ struct Batch {
 /// How batches are drawn from a part of a data set.
 struct LoaderOptions {
   std::int64_t batch_size = 64;
-  bool shuffle = true;    ///< a new Philox-keyed permutation of `indices` per epoch; else in order
-  bool drop_last = false; ///< leave out the last, smaller batch
-  bool augment = false;   ///< the data set's crops and flips
-  int cutout_length = 0;  ///< with augment: side of the square cut out; 0: none
+  bool shuffle = true;     ///< a new Philox-keyed permutation of `indices` per epoch; else in order
+  bool drop_last = false;  ///< leave out the last, smaller batch
+  bool augment = false;    ///< the data set's crops and flips
+  int cutout_length = 0;   ///< with augment: side of the square cut out; 0: none
   std::uint64_t seed = 0;
   Stream order_stream = Stream::data_order;
   Stream augmentation_stream = Stream::augmentation;

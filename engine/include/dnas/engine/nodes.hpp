@@ -28,8 +28,8 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                            const kernels::Conv& conv);
 
-/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval. With
-/// `affine` owns name.weight and name.bias.
+/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval.
+/// With `affine` owns name.weight and name.bias.
 [[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine);
 
 [[nodiscard]] ValueId max_pool(Graph& graph, ValueId x, const kernels::Pool& pool);

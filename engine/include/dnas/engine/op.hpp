@@ -28,7 +28,7 @@ struct TensorType {
   friend bool operator==(const TensorType&, const TensorType&) noexcept = default;
 };
 
-/// What an operation works on. Absent optional inputs and outputs nobody reads are null views.
+/// What an operation works on. Absent optional inputs are null views.
 struct OpArguments {
   std::span<const TensorView> in;
   std::span<const TensorView> out;
@@ -37,12 +37,13 @@ struct OpArguments {
 
 /// How an output shares memory with an input: always (`required`), or where the planner finds the input dying here.
 struct Sharing {
-  int input = -1;                  ///< -1: shares nothing
+  int input = -1;  ///< -1: shares nothing
   bool required = false;
   std::int64_t channel_offset = 0;  ///< with required: the output is this slice of the input's channels
 };
 
-/// One operation of a graph: stateless, immutable, shared by all nodes that use it. Attributes are constructor arguments.
+/// One operation of a graph: stateless, immutable, shared by all nodes that use it. Attributes are constructor
+/// arguments.
 class Op {
  public:
   virtual ~Op() = default;

@@ -22,7 +22,8 @@ enum class ParameterLayout : std::uint8_t {
   conv,       ///< [O, kh, kw, I]; [O, I, kh, kw] in files
 };
 
-/// How a parameter starts. uniform is PyTorch's default of convolutions and linear layers: U(-b, b), b = 1/sqrt(fan_in).
+/// How a parameter starts. uniform is PyTorch's default of convolutions and linear layers: U(-b, b), b =
+/// 1/sqrt(fan_in).
 enum class ParameterInit : std::uint8_t { zeros, ones, uniform };
 
 /// One named tensor of a network.
@@ -38,8 +39,8 @@ struct ParameterSpec {
   [[nodiscard]] std::vector<std::int64_t> file_shape() const;
 };
 
-/// The named tensors of a network in the order they were declared, laid out in one flat array (each 64-byte aligned, gaps
-/// stay zero). Graphs of one network (training, evaluation, other batch sizes) share a table.
+/// The named tensors of a network in the order they were declared, laid out in one flat array (each 64-byte aligned,
+/// gaps stay zero). Graphs of one network (training, evaluation, other batch sizes) share a table.
 class ParameterTable {
  public:
   /// Declares a tensor, or finds it if it was declared before. @throws Error if it was declared differently

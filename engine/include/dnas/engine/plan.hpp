@@ -14,8 +14,7 @@ struct Placement {
   Storage storage = Storage::arena;
   int slot = -1;                  ///< of an input
   std::int64_t offset = 0;        ///< bytes from the start of the storage (of the input's view, for inputs)
-  std::int64_t pixel_stride = 0;  ///< elements; 0 for inputs that keep their view's
-  bool used = false;              ///< false: nobody computes or reads it
+  std::int64_t pixel_stride = 0;  ///< elements
 };
 
 /// A graph made ready to run: the nodes that matter, in order, and a place for each value in one arena. Values whose
@@ -28,9 +27,7 @@ class Plan {
   [[nodiscard]] const Graph& graph() const noexcept { return *graph_; }
   /// Indices of the graph's nodes that run, in order.
   [[nodiscard]] const std::vector<std::size_t>& nodes() const noexcept { return nodes_; }
-  [[nodiscard]] const Placement& placement(ValueId value) const {
-    return placements_[static_cast<std::size_t>(value)];
-  }
+  [[nodiscard]] const Placement& placement(ValueId value) const { return placements_[static_cast<std::size_t>(value)]; }
   /// Where a node's scratch memory lies in the arena, and how much of it.
   struct Workspace {
     std::size_t offset = 0;

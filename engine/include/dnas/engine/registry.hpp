@@ -49,7 +49,8 @@ class Registry {
 
   [[nodiscard]] std::vector<std::string> names() const {
     std::vector<std::string> result;
-    for (const Entry& entry : entries_) result.push_back(entry.name);
+    for (const Entry& entry : entries_)
+      result.push_back(entry.name);
     return result;
   }
 

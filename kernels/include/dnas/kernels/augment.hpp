@@ -10,7 +10,8 @@ namespace dnas::kernels {
 
 /// What is done to one image. The defaults leave it as it is.
 struct Augmentation {
-  std::int16_t shift_y = 0;  ///< crop offset after zero padding: output(y, x) = input(y + shift_y, x + shift_x), 0 outside
+  std::int16_t shift_y =
+      0;  ///< crop offset after zero padding: output(y, x) = input(y + shift_y, x + shift_x), 0 outside
   std::int16_t shift_x = 0;
   std::int16_t cutout_y = 0;  ///< centre of the square set to 0 after normalising
   std::int16_t cutout_x = 0;

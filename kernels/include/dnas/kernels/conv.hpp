@@ -12,9 +12,9 @@ namespace dnas::kernels {
 /// y[n,i,j,o] = sum_{a,b,c} x[n, i*s - p + a, j*s - p + b, c] * w[o,a,b,c], positions outside x counting as 0.
 /// Kernel extents may differ (1x7, 7x1). Output extent per axis: (H + 2p - k) / s + 1.
 ///
-/// Layouts: x [N, H, W, Cin], y [N, H', W', Cout] NHWC, either may be a channel slice; w [Cout, kh, kw, Cin] dense; f32.
-/// Gathers patches of a few rows into the workspace and multiplies with the host GEMM library. Bitwise repeatable and
-/// independent of the number of threads.
+/// Layouts: x [N, H, W, Cin], y [N, H', W', Cout] NHWC, either may be a channel slice; w [Cout, kh, kw, Cin] dense;
+/// f32. Gathers patches of a few rows into the workspace and multiplies with the host GEMM library. Bitwise repeatable
+/// and independent of the number of threads.
 struct Conv {
   int kernel_h = 3;
   int kernel_w = 3;
@@ -28,7 +28,8 @@ struct Conv {
 };
 
 /// Scratch bytes that suffice for each of the three passes; depends on the shapes only. Must be 64-byte aligned.
-[[nodiscard]] std::size_t conv_workspace(const Context& ctx, const Conv& conv, const Shape& x, std::int64_t out_channels);
+[[nodiscard]] std::size_t conv_workspace(const Context& ctx, const Conv& conv, const Shape& x,
+                                         std::int64_t out_channels);
 
 /// @throws ShapeError, DtypeError naming the argument
 void conv_forward(const Context& ctx, const Conv& conv, const TensorView& x, const TensorView& w, const TensorView& y,

@@ -8,8 +8,8 @@
 
 namespace dnas::kernels {
 
-/// Depthwise (one filter per channel) convolution: y[n,i,j,c] = sum_{a,b} x[n, i*s - p + a*d, j*s - p + b*d, c] * w[a,b,c],
-/// positions outside x counting as 0. Output extent: (H + 2p - d*(k-1) - 1) / s + 1.
+/// Depthwise (one filter per channel) convolution: y[n,i,j,c] = sum_{a,b} x[n, i*s - p + a*d, j*s - p + b*d, c] *
+/// w[a,b,c], positions outside x counting as 0. Output extent: (H + 2p - d*(k-1) - 1) / s + 1.
 ///
 /// Layouts: x [N, H, W, C] and y [N, H', W', C] NHWC, either may be a channel slice; w [k, k, C] dense; all f32.
 /// Accumulates in f32. Bitwise repeatable and independent of the number of threads.

@@ -17,8 +17,8 @@ namespace dnas::kernels {
 /// y = a * x + y.
 void axpy(const Context& ctx, float a, std::span<const float> x, std::span<float> y);
 
-/// SGD with momentum and coupled weight decay, as PyTorch: g = scale * grad + decay * w; buf = momentum * buf + g (buf = g
-/// on the first step, where buf must be zero); w -= lr * buf. `scale` carries the gradient clip.
+/// SGD with momentum and coupled weight decay, as PyTorch: g = scale * grad + decay * w; buf = momentum * buf + g (buf
+/// = g on the first step, where buf must be zero); w -= lr * buf. `scale` carries the gradient clip.
 struct SgdStep {
   float learning_rate = 0.0F;
   float momentum = 0.0F;

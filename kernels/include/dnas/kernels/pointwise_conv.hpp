@@ -25,7 +25,8 @@ struct PointwiseConv {
 void pointwise_conv_forward(const Context& ctx, const PointwiseConv& conv, const TensorView& x, const TensorView& w,
                             const TensorView& y);
 
-/// dx (+)= the gradient with respect to x. With Write::overwrite every element of dx is written (zero where x was not read).
+/// dx (+)= the gradient with respect to x. With Write::overwrite every element of dx is written (zero where x was not
+/// read).
 void pointwise_conv_backward_data(const Context& ctx, const PointwiseConv& conv, const TensorView& dy,
                                   const TensorView& w, const TensorView& dx, Write write);
 

@@ -23,7 +23,8 @@ enum class Stream : std::uint32_t {
 /// restart. Usable from host and device code.
 ///
 /// The key is the 64-bit seed; the counter is (element low, element high, step, stream), so a stream offers 2^32
-/// steps of 2^64 elements with four words each. Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+/// steps of 2^64 elements with four words each. Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+/// 3".
 class Philox {
  public:
   constexpr Philox(std::uint64_t seed, Stream stream, std::uint32_t step = 0) noexcept
@@ -33,7 +34,8 @@ class Philox {
 
   /// Four uniform 32-bit words for one element.
   [[nodiscard]] constexpr std::array<std::uint32_t, 4> operator()(std::uint64_t element) const noexcept {
-    return block({static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), step_, stream_}, key_);
+    return block({static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), step_, stream_},
+                 key_);
   }
 
   /// Uniform in [0, 1), 24 random bits.

@@ -60,7 +60,8 @@ template <typename Part>
 [[nodiscard]] std::unique_ptr<Part> make_part(const Registry<Component<Part>>& registry, const PartChoice& choice) {
   const Component<Part>& component = registry.at(choice.name);
   Options options = component.defaults;
-  for (const auto& [name, value] : choice.options) options.set(registry.family() + " " + choice.name, name, value);
+  for (const auto& [name, value] : choice.options)
+    options.set(registry.family() + " " + choice.name, name, value);
   return component.make(options);
 }
 

@@ -6,7 +6,8 @@
 
 namespace dnas::search {
 
-/// One kept edge of a cell: `op` applied to state `from`, added to state `to`. States 0 and 1 are the cell's inputs, 2.. its nodes.
+/// One kept edge of a cell: `op` applied to state `from`, added to state `to`. States 0 and 1 are the cell's
+/// inputs, 2.. its nodes.
 struct GenotypeEdge {
   std::string op;
   int from = 0;
@@ -28,12 +29,14 @@ struct Genotype {
   friend bool operator==(const Genotype&, const Genotype&) = default;
 };
 
-/// The official text: Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=...).
-/// A concat that is a run of consecutive states prints as range(a, b), as the official code logs it.
+/// The official text: Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...],
+/// reduce_concat=...). A concat that is a run of consecutive states prints as range(a, b), as the official code logs
+/// it.
 /// @throws ConfigError if a node has not exactly two edges (the text cannot say so; use JSON)
 [[nodiscard]] std::string to_text(const Genotype& genotype);
 
-/// JSON with a schema version: {"schema": 1, "normal": {"edges": [{"op": ..., "from": 0, "to": 2}, ...], "concat": [...]}, ...}.
+/// JSON with a schema version: {"schema": 1, "normal": {"edges": [{"op": ..., "from": 0, "to": 2}, ...], "concat":
+/// [...]}, ...}.
 [[nodiscard]] std::string to_json(const Genotype& genotype);
 
 /// Reads either form; in the text, concat may be range(a, b) or a list, and "NAME = " may stand before it. Parsed by a

@@ -9,8 +9,8 @@ namespace dnas::search {
 
 /// What a relaxation may depend on besides alpha.
 struct RelaxationInput {
-  TensorView alpha;             ///< [edges, candidates] f32
-  double tau = 1.0;             ///< temperature
+  TensorView alpha;                     ///< [edges, candidates] f32
+  double tau = 1.0;                     ///< temperature
   Philox noise{0, Stream::relaxation};  ///< keyed by seed and step
   std::uint64_t first_element = 0;      ///< of this group in the noise stream
 };

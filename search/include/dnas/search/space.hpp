@@ -57,7 +57,8 @@ class Space {
   [[nodiscard]] const std::vector<ChoiceGroup>& choice_groups() const { return do_choice_groups(); }
 
   /// Appends the supernet. Every node of every cell is one weighted sum over all its edges and candidates.
-  /// @throws ConfigError, ShapeError if the size does not fit the space (too few layers, odd extents at a reduction ...)
+  /// @throws ConfigError, ShapeError if the size does not fit the space (too few layers, odd extents at a reduction
+  /// ...)
   [[nodiscard]] NetworkValues build_supernet(engine::Graph& graph, const NetworkConfig& config) const;
 
   /// Appends the network that a genotype describes (no mixing inputs; affine batch norm).

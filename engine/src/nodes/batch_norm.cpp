@@ -1,0 +1,114 @@
+#include "dnas/kernels/batch_norm.hpp"
+
+#include "dnas/engine/autodiff.hpp"
+#include "dnas/engine/nodes.hpp"
+
+#include "nodes/partial.hpp"
+
+#include <array>
+
+namespace dnas::engine {
+
+namespace {
+
+enum Input { x_in, gamma_in, beta_in, running_mean_in, running_var_in };
+enum Output { y_out, mean_out, rstd_out };
+
+/// (x, gamma?, mean, rstd, dy, partial?) -> dx, dgamma, dbeta; those that are not wanted are absent.
+class BatchNormBackwardOp final : public Op {
+ public:
+  BatchNormBackwardOp(bool want_x, bool want_affine) : want_x_(want_x), want_affine_(want_affine) {}
+
+  [[nodiscard]] std::string_view kind() const override { return "batch_norm_backward"; }
+  [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
+    std::vector<TensorType> out;
+    if (want_x_) out.push_back(in[0]);
+    if (want_affine_) out.insert(out.end(), 2, in[2]);
+    return out;
+  }
+  [[nodiscard]] std::size_t workspace(const Context& /*ctx*/, std::span<const TensorType> in) const override {
+    return kernels::batch_norm_workspace(in[0].shape);
+  }
+  [[nodiscard]] Sharing sharing(int index, std::span<const TensorType> in) const override {
+    if (!want_x_ || index != 0) return {};
+    return in[5].present ? share_partial(in, 5) : Sharing{4, false, 0};
+  }
+  void run(const Context& ctx, const OpArguments& args) const override {
+    const std::size_t affine = want_x_ ? 1 : 0;
+    kernels::batch_norm_backward(ctx, args.in[0], args.in[1], args.in[2], args.in[3], args.in[4],
+                                 want_x_ ? args.out[0] : TensorView{}, write_mode(args.in[5]),
+                                 want_affine_ ? args.out[affine] : TensorView{},
+                                 want_affine_ ? args.out[affine + 1] : TensorView{}, args.workspace);
+  }
+
+ private:
+  bool want_x_;
+  bool want_affine_;
+};
+
+/// (x, gamma?, beta?, running_mean, running_var) -> y, mean, rstd. Moves the running statistics.
+class BatchNormOp final : public Op {
+ public:
+  [[nodiscard]] std::string_view kind() const override { return "batch_norm"; }
+  [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
+    const Shape statistics{in[x_in].shape[-1]};
+    return {in[x_in], statistics, statistics};
+  }
+  [[nodiscard]] std::size_t workspace(const Context& /*ctx*/, std::span<const TensorType> in) const override {
+    return kernels::batch_norm_workspace(in[x_in].shape);
+  }
+  void run(const Context& ctx, const OpArguments& args) const override {
+    kernels::batch_norm_forward(ctx, {}, args.in[x_in], args.in[gamma_in], args.in[beta_in], args.in[running_mean_in],
+                                args.in[running_var_in], args.out[y_out], args.out[mean_out], args.out[rstd_out],
+                                args.workspace);
+  }
+  void backward(Backward& backward) const override {
+    const bool want_x = backward.wanted(x_in);
+    const bool want_affine = backward.wanted(gamma_in);
+    const std::array inputs{backward.input(x_in),      backward.input(gamma_in),
+                            backward.output(mean_out), backward.output(rstd_out),
+                            backward.gradient(y_out),  want_x ? backward.partial(x_in) : no_value};
+    const auto outputs = backward.graph().add(std::make_shared<BatchNormBackwardOp>(want_x, want_affine), inputs);
+    const std::vector<ValueId> gradients(outputs.begin(), outputs.end());
+    if (want_x) backward.set_partial(x_in, gradients[0]);
+    if (want_affine) {
+      backward.set_partial(gamma_in, gradients[want_x ? 1 : 0]);
+      backward.set_partial(beta_in, gradients[want_x ? 2 : 1]);
+    }
+  }
+};
+
+/// (x, gamma?, beta?, running_mean, running_var) -> y, with running statistics.
+class BatchNormInferenceOp final : public Op {
+ public:
+  [[nodiscard]] std::string_view kind() const override { return "batch_norm_inference"; }
+  [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override { return {in[x_in]}; }
+  [[nodiscard]] Sharing sharing(int /*index*/, std::span<const TensorType> /*in*/) const override {
+    return {x_in, false, 0};
+  }
+  void run(const Context& ctx, const OpArguments& args) const override {
+    kernels::batch_norm_inference(ctx, {}, args.in[x_in], args.in[gamma_in], args.in[beta_in], args.in[running_mean_in],
+                                  args.in[running_var_in], args.out[0]);
+  }
+};
+
+}  // namespace
+
+ValueId nodes::batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine) {
+  const Shape channels{graph.shape(x)[-1]};
+  const auto vector = [&](const char* suffix, ParameterInit init) {
+    return ParameterSpec{.name = name + suffix, .shape = channels, .layout = ParameterLayout::vector, .init = init};
+  };
+  const ValueId gamma = affine ? graph.parameter(vector(".weight", ParameterInit::ones)) : no_value;
+  const ValueId beta = affine ? graph.parameter(vector(".bias", ParameterInit::zeros)) : no_value;
+  const ValueId mean = graph.state(vector(".running_mean", ParameterInit::zeros));
+  const ValueId var = graph.state(vector(".running_var", ParameterInit::ones));
+  const std::array inputs{x, gamma, beta, mean, var};
+  if (graph.mode() == Mode::eval) return graph.add1(std::make_shared<BatchNormInferenceOp>(), inputs);
+  return graph.add(std::make_shared<BatchNormOp>(), inputs).front();
+}
+
+}  // namespace dnas::engine
