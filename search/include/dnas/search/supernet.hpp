@@ -1,0 +1,79 @@
+#pragma once
+
+#include "dnas/engine/executor.hpp"
+#include "dnas/engine/loader.hpp"
+#include "dnas/engine/parameters.hpp"
+#include "dnas/kernels/buffer.hpp"
+#include "dnas/kernels/context.hpp"
+#include "dnas/search/space.hpp"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace dnas::search {
+
+/// What an evaluation of the supernet computes besides loss and logits. Nothing else is computed.
+enum class Want : std::uint8_t {
+  nothing,  ///< evaluation mode: running statistics, no gradients
+  weights,  ///< gradient of every weight
+  mixing,   ///< gradient of the mixing weights
+  both,
+};
+
+/// A supernet that can be evaluated: its tables, its plans (one per Want and batch size, sharing one arena) and its
+/// weight gradient. It knows mixing weights, not where they come from.
+class Supernet {
+ public:
+  Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx);
+
+  [[nodiscard]] const Context& context() const noexcept { return ctx_; }
+  [[nodiscard]] const engine::NetworkTables& tables() const noexcept { return tables_; }
+  [[nodiscard]] const NetworkConfig& config() const noexcept { return config_; }
+
+  /// Plans an evaluation, so that it allocates nothing later. Called by evaluate() where it was not done.
+  void prepare(Want want, std::int64_t batch);
+
+  struct Result {
+    double loss = 0.0;
+    TensorView logits;             ///< [N, classes]; valid until the next evaluation
+    std::vector<TensorView> dmix;  ///< per group [edges, candidates], with Want::mixing and both; likewise
+  };
+
+  /// Loss (mean cross-entropy) and gradients at a weight point. Want::weights and both write gradient(). In training
+  /// mode the running statistics in `states` move.
+  /// @throws ShapeError if batch and network do not fit; NumericalError if the loss is not finite
+  const Result& evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
+                         std::span<float> weights, std::span<float> states);
+
+  /// Gradient of the weights after an evaluation that wanted it.
+  [[nodiscard]] engine::ParameterSet& gradient() noexcept { return *gradient_; }
+
+  /// Bytes of the arena that all plans share: activations, their gradients and scratch.
+  [[nodiscard]] std::size_t arena_bytes() const noexcept { return arena_bytes_; }
+  /// Nodes that run in the largest of the plans.
+  [[nodiscard]] std::size_t nodes() const noexcept;
+
+ private:
+  struct Program {
+    std::unique_ptr<engine::Executor> executor;
+    Result result;
+  };
+
+  Program& program(Want want, std::int64_t batch);
+
+  std::shared_ptr<const Space> space_;
+  NetworkConfig config_;
+  float label_smoothing_;
+  Context ctx_;
+  engine::NetworkTables tables_;
+  std::map<std::pair<Want, std::int64_t>, Program> programs_;
+  std::unique_ptr<engine::ParameterSet> gradient_;
+  std::size_t arena_bytes_ = 0;
+  Buffer arena_;
+};
+
+}  // namespace dnas::search
