@@ -22,6 +22,11 @@ struct SearchState {
   double learning_rate = 0.025;  ///< of the weights, this epoch
   double grad_clip = 5.0;        ///< 0: none
   bool update_alpha = true;
+  std::uint64_t seed = 0;        ///< keys the noise of sampled relaxations, with `step`
+  std::uint32_t step = 0;
+
+  /// Computes the mixing weights from the present architecture parameters.
+  void relax() { architecture.relax(net.context(), seed, step); }
 };
 
 /// How the two gradients of the bilevel problem are formed and ordered:
@@ -35,7 +40,7 @@ class BilevelStep {
     TensorView train_logits;  ///< of the weight step; valid until the next evaluation
   };
 
-  /// One iteration on a batch of the weight split and one of the architecture split. The architecture was relaxed.
+  /// One iteration on a batch of the weight split and one of the architecture split. On entry the architecture is relaxed.
   virtual Result step(SearchState& state, const engine::Batch& train, const engine::Batch& arch);
 
   /// The architecture gradient alone, into state.architecture.gradient(). Nothing is updated but running statistics.
@@ -46,8 +51,8 @@ class BilevelStep {
   [[nodiscard]] virtual std::vector<Want> train_wants() const = 0;
   [[nodiscard]] virtual std::vector<Want> arch_wants() const = 0;
 
-  /// Bytes that step() will need besides the supernet's; allocates them.
-  virtual std::size_t prepare(const engine::NetworkTables& tables) = 0;
+  /// Allocates what step() needs besides the supernet's memory, and returns the bytes. Before the first step.
+  virtual std::size_t prepare(const engine::NetworkTables& tables, std::size_t architecture_parameters) = 0;
 
  protected:
   /// Gradient at the present weights, clipping, SGD.

@@ -1,0 +1,106 @@
+#include "dnas/search/supernet.hpp"
+
+#include "dnas/engine/autodiff.hpp"
+#include "dnas/engine/nodes.hpp"
+#include "dnas/kernels/error.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace dnas::search {
+
+namespace {
+
+std::string_view to_string(Want want) {
+  switch (want) {
+    case Want::nothing: return "evaluation";
+    case Want::weights: return "weight gradient";
+    case Want::mixing: return "architecture gradient";
+    case Want::both: return "both gradients";
+  }
+  return "";
+}
+
+}  // namespace
+
+Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx)
+    : space_(std::move(space)), config_(config), label_smoothing_(label_smoothing), ctx_(ctx) {
+  // Declares the tables: their layout must not depend on which evaluation is planned first.
+  engine::Graph declared(engine::Mode::train, tables_);
+  static_cast<void>(space_->build_supernet(declared, config_));
+  gradient_ = std::make_unique<engine::ParameterSet>(tables_.parameters);
+}
+
+void Supernet::prepare(Want want, std::int64_t batch) { static_cast<void>(program(want, batch)); }
+
+Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
+  if (const auto it = programs_.find({want, batch}); it != programs_.end()) return it->second;
+
+  NetworkConfig config = config_;
+  config.batch = batch;
+  auto graph =
+      std::make_shared<engine::Graph>(want == Want::nothing ? engine::Mode::eval : engine::Mode::train, tables_);
+  const NetworkValues values = space_->build_supernet(*graph, config);
+  const engine::ValueId labels = graph->input("labels", {Shape{batch}, DType::i64});
+  const engine::ValueId loss = engine::nodes::cross_entropy(*graph, values.logits, labels, label_smoothing_);
+  graph->output("loss", loss);
+  graph->output("logits", values.logits);
+  const bool want_mixing = want == Want::mixing || want == Want::both;
+  if (want != Want::nothing) {
+    engine::GradientRequest request;
+    request.parameters = want == Want::weights || want == Want::both;
+    if (want_mixing) request.inputs = values.mixing;
+    const std::vector<engine::ValueId> gradients = engine::append_backward(*graph, loss, request);
+    for (std::size_t g = 0; g < gradients.size(); ++g) {
+      if (gradients[g] != engine::no_value) graph->output(fmt::format("dmix_{}", g), gradients[g]);
+    }
+  }
+
+  const auto plan = std::make_shared<engine::Plan>(graph, ctx_);
+  Program& made = programs_[{want, batch}];
+  made.executor = std::make_unique<engine::Executor>(plan, ctx_);
+  made.result.dmix.resize(want_mixing ? space_->choice_groups().size() : 0);
+  if (plan->arena_bytes() > arena_bytes_) {
+    arena_bytes_ = plan->arena_bytes();
+    arena_ = Buffer();  // allocated by the next evaluation, so that planning alone costs no memory
+  }
+  return made;
+}
+
+const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
+                                           std::span<float> weights, std::span<float> states) {
+  Program& made = program(want, batch.images.shape[0]);
+  if (arena_.bytes() < arena_bytes_) arena_ = Buffer(arena_bytes_);
+  engine::Executor& executor = *made.executor;
+  const std::span<std::byte> arena(arena_.data(), arena_.bytes());
+  executor.bind({arena, weights, gradient_->flat(), states});
+  executor.set_input("images", batch.images);
+  executor.set_input("labels", batch.labels);
+  const auto& groups = space_->choice_groups();
+  for (std::size_t g = 0; g < groups.size(); ++g) executor.set_input("mix_" + groups[g].name, mix[g]);
+  executor.run();
+
+  Result& result = made.result;
+  result.loss = *executor.output("loss").f32();
+  result.logits = executor.output("logits");
+  const auto& outputs = executor.plan().graph().outputs();
+  for (std::size_t g = 0; g < result.dmix.size(); ++g) {
+    const std::string name = fmt::format("dmix_{}", g);
+    result.dmix[g] = outputs.contains(name) ? executor.output(name) : TensorView{};
+  }
+  if (!std::isfinite(result.loss)) {
+    throw NumericalError(fmt::format("the loss is {} ({}); lower the learning rate or clip the gradient", result.loss,
+                                     to_string(want)));
+  }
+  return result;
+}
+
+std::size_t Supernet::nodes() const noexcept {
+  std::size_t most = 0;
+  for (const auto& [key, made] : programs_) most = std::max(most, made.executor->plan().nodes().size());
+  return most;
+}
+
+}  // namespace dnas::search
