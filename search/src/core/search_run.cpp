@@ -16,6 +16,7 @@
 #include <cmath>
 #include <ctime>
 #include <limits>
+#include <optional>
 
 namespace dnas::search {
 
@@ -66,7 +67,7 @@ class Run {
     outcome.finished = true;
     outcome.global_step = progress_.global_step;
     outcome.genotype = session_.genotype();
-    outcome.valid_top1 = progress_.valid_top1;
+    outcome.valid_top1 = session_.config.validate ? progress_.valid_top1 : not_measured;
     outcome.files = write_outputs(folder_, outcome.genotype);
     outcome.files.push_back(folder_ / "metrics.jsonl");
     outcome.files.push_back(folder_ / "log.txt");
@@ -90,15 +91,14 @@ class Run {
     while (progress_.step < steps) {
       step();
       if (observer_.stop_requested()) {
-        save();
+        save(log_.lines());
         return false;
       }
       const std::int64_t every = session_.config.checkpoint_steps;
-      if (every > 0 && progress_.step < steps && progress_.global_step % every == 0) save();
+      if (every > 0 && progress_.step < steps && progress_.global_step % every == 0) save(log_.lines());
     }
     const double seconds = seconds_since(start);
-    finish_epoch(schedule, static_cast<double>(steps - first_step) / seconds, seconds);
-    return true;
+    return finish_epoch(schedule, static_cast<double>(steps - first_step) / seconds, seconds);
   }
 
   void step() {
@@ -143,7 +143,8 @@ class Run {
     }
   }
 
-  Meter validate() {
+  /// std::nullopt if the observer stopped it.
+  std::optional<Meter> validate() {
     Meter meter;
     const std::int64_t steps = session_.validation_steps();
     for (std::int64_t i = 0; i < steps; ++i) {
@@ -156,11 +157,14 @@ class Run {
         log(fmt::format("valid {:03d} {:e} {:f} {:f}", i, meter.loss(), meter.top1(), meter.top5()));
       }
       observer_.on_validation(i, steps);
+      if (observer_.stop_requested()) return std::nullopt;
     }
     return meter;
   }
 
-  void finish_epoch(const Schedule& schedule, double steps_per_second, double seconds) {
+  /// Validation, records and checkpoint. False if the observer stopped it; a resumed run then begins here again.
+  bool finish_epoch(const Schedule& schedule, double steps_per_second, double seconds) {
+    const std::uint64_t log_lines = log_.lines();
     log(fmt::format("train_acc {:f}", progress_.train.top1()));
     EpochReport report;
     report.genotype = session_.genotype();  // relaxes: validation sees the epoch's last alpha
@@ -172,9 +176,13 @@ class Run {
     report.valid_loss = not_measured;
     report.valid_top1 = not_measured;
     if (session_.config.validate) {
-      const Meter valid = validate();
-      report.valid_loss = valid.loss();
-      report.valid_top1 = valid.top1();
+      const std::optional<Meter> valid = validate();
+      if (!valid) {
+        save(log_lines);
+        return false;
+      }
+      report.valid_loss = valid->loss();
+      report.valid_top1 = valid->top1();
       log(fmt::format("valid_acc {:f}", report.valid_top1));
     }
     engine::Metrics record{{"epoch", report.epoch},
@@ -197,15 +205,17 @@ class Run {
     ++progress_.epoch;
     progress_.step = 0;
     progress_.train = {};
-    save();
+    save(log_.lines());
     observer_.on_epoch(report);
+    return true;
   }
 
-  void save() {
+  /// `log_lines`: how much of the log belongs to the checkpoint.
+  void save(std::uint64_t log_lines) {
     metrics_.sync();
     log_.sync();
     progress_.metrics_lines = metrics_.lines();
-    progress_.log_lines = log_.lines();
+    progress_.log_lines = log_lines;
     save_checkpoint(checkpoints_, session_, progress_);
   }
 
