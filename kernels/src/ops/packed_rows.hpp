@@ -1,0 +1,198 @@
+#pragma once
+
+#include "core/v16.hpp"
+#include "ops/window_axis.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+// Source rows of a sliding-window operation, copied into a small scratch so that the inner loops see no borders, no
+// strides, no ragged channels: a block of channels of one row lies there as [columns + padding][lanes], and sixteen
+// consecutive floats are one vector, that is 1, 2 or 4 neighbouring columns of 16, 8 or 4 channels. A stride s splits
+// the columns into s planes (column mod s), in which neighbouring outputs read neighbouring columns again.
+//
+// The copy costs one load and one store per element, small beside the 9 to 49 multiply-adds that read it, and the
+// rows in use stay in the first-level cache.
+namespace dnas::kernels {
+
+/// A block of channels and of output columns.
+struct Strip {
+  static constexpr int max_columns = 32;        ///< outputs in a row
+  static constexpr int row_capacity = 96 * 16;  ///< floats
+  static constexpr int overhang = 8 * lanes16;  ///< an inner loop may read, never use, this much past a row
+
+  std::int64_t channel = 0;
+  int lanes = 16;  ///< channels in scratch: 16, 8 or 4
+  int valid = 16;  ///< channels that exist, <= lanes
+  std::int64_t column = 0;
+  int columns = 0;
+  int vectors = 0;         ///< of an output row
+  std::int64_t plane = 0;  ///< columns in one plane
+  std::int64_t row_floats = 0;
+  std::array<std::int64_t, WindowAxis::max_taps> tap_offset{};  ///< floats, per tap of the column axis
+
+  [[nodiscard]] bool full_vector() const noexcept { return valid == lanes16; }
+};
+
+/// Lanes for the next block when `left` channels are left.
+DNAS_ALWAYS_INLINE int block_lanes(std::int64_t left) {
+  return left >= 16 ? 16 : left > 4 ? 8 : 4;
+}
+
+/// The most output columns a row of scratch has room for.
+DNAS_ALWAYS_INLINE std::int64_t strip_columns(const WindowAxis& cols) {
+  const std::int64_t room =
+      (Strip::row_capacity - Strip::overhang) / lanes16 / cols.step - (cols.reach - 1) / cols.step - 1;
+  const std::int64_t most = std::min<std::int64_t>(Strip::max_columns, room);
+  const std::int64_t strips = (cols.outputs + most - 1) / most;
+  return strips == 0 ? 0 : (cols.outputs + strips - 1) / strips;
+}
+
+DNAS_ALWAYS_INLINE void make_strip(Strip& s, const WindowAxis& cols, std::int64_t column, std::int64_t columns,
+                                   std::int64_t channel, std::int64_t channels) {
+  s.channel = channel;
+  s.lanes = block_lanes(channels - channel);
+  s.valid = static_cast<int>(std::min<std::int64_t>(s.lanes, channels - channel));
+  s.column = column;
+  s.columns = static_cast<int>(std::min(columns, cols.outputs - column));
+  s.vectors = (s.columns * s.lanes + lanes16 - 1) / lanes16;
+  s.plane = s.columns + (cols.reach - 1) / cols.step;
+  s.row_floats = (s.plane * cols.step * s.lanes + lanes16 - 1) / lanes16 * lanes16 + Strip::overhang;
+  for (int t = 0; t < cols.taps; ++t) {
+    const std::int64_t distance = cols.tap[static_cast<std::size_t>(t)].offset - cols.lowest;
+    s.tap_offset[static_cast<std::size_t>(t)] = (distance % cols.step * s.plane + distance / cols.step) * s.lanes;
+  }
+}
+
+/// Copies `count` pixels of `s.valid` channels.
+DNAS_ALWAYS_INLINE void copy_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from,
+                                    std::int64_t from_stride, std::int64_t count) {
+  if (s.valid == 16) {
+    for (std::int64_t q = 0; q < count; ++q)
+      v16(to + q * to_stride) = v16(from + q * from_stride);
+  } else if (s.valid == 8) {
+    for (std::int64_t q = 0; q < count; ++q)
+      v8(to + q * to_stride) = v8(from + q * from_stride);
+  } else if (s.valid == 4) {
+    for (std::int64_t q = 0; q < count; ++q)
+      v4(to + q * to_stride) = v4(from + q * from_stride);
+  } else {
+    for (std::int64_t q = 0; q < count; ++q) {
+      for (int c = 0; c < s.valid; ++c)
+        to[q * to_stride + c] = from[q * from_stride + c];
+    }
+  }
+}
+
+/// Adds `count` packed pixels of `s.valid` channels to strided ones.
+DNAS_ALWAYS_INLINE void add_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from,
+                                   std::int64_t count) {
+  if (s.valid == 8) {
+    for (std::int64_t q = 0; q < count; ++q)
+      v8(to + q * to_stride) += v8(from + q * s.lanes);
+  } else if (s.valid == 4) {
+    for (std::int64_t q = 0; q < count; ++q)
+      v4(to + q * to_stride) += v4(from + q * s.lanes);
+  } else {
+    for (std::int64_t q = 0; q < count; ++q) {
+      for (int c = 0; c < s.valid; ++c)
+        to[q * to_stride + c] += from[q * s.lanes + c];
+    }
+  }
+}
+
+/// The source columns of one plane of a strip: `first`, `first` + step, ..., `count` of them, from scratch column `at`.
+struct PlaneColumns {
+  std::int64_t first;
+  std::int64_t count;
+  std::int64_t at;
+};
+DNAS_ALWAYS_INLINE PlaneColumns plane_columns(const Strip& s, const WindowAxis& cols, std::int64_t plane) {
+  const std::int64_t base = s.column * cols.step + cols.lowest + plane;  // of scratch column 0
+  const std::int64_t at = base >= 0 ? 0 : (-base + cols.step - 1) / cols.step;
+  const std::int64_t first = base + at * cols.step;
+  const std::int64_t room = s.plane - at;
+  const std::int64_t present = first < cols.source ? (cols.source - first - 1) / cols.step + 1 : 0;
+  return {first, std::max<std::int64_t>(0, std::min(room, present)), s.plane * plane + at};
+}
+
+/// Copies the strip's columns of one source row; `from` is the row's first pixel, first channel of the tensor.
+/// Padding is left as it is.
+DNAS_ALWAYS_INLINE void pack_row(const Strip& s, const WindowAxis& cols, float* to, const float* from,
+                                 std::int64_t pixel_stride) {
+  for (std::int64_t plane = 0; plane < cols.step; ++plane) {
+    const PlaneColumns p = plane_columns(s, cols, plane);
+    float* target = to + p.at * s.lanes;
+    const float* source = from + p.first * pixel_stride + s.channel;
+    if (cols.step == 1 && pixel_stride == s.lanes && s.valid == s.lanes) {
+      std::copy_n(source, p.count * s.lanes, target);
+    } else {
+      copy_pixels(s, target, s.lanes, source, pixel_stride * cols.step, p.count);
+    }
+  }
+}
+
+/// The rows in scratch that the taps of an output row need; row r of the source is kept in slot r mod reach.
+struct RowRing {
+  float* memory = nullptr;
+  int slots = 1;
+  std::int64_t row_floats = 0;
+  std::int64_t next = 0;  ///< first source row not yet packed
+
+  [[nodiscard]] DNAS_ALWAYS_INLINE float* row(std::int64_t source) const {
+    return memory + source % slots * row_floats;
+  }
+  /// Source rows to pack before output row `o` can be computed: [next, the result).
+  DNAS_ALWAYS_INLINE std::int64_t advance(const WindowAxis& rows, std::int64_t o) {
+    next = std::max({next, o * rows.step + rows.lowest, std::int64_t{0}});
+    return std::min(rows.source, o * rows.step + rows.lowest + rows.reach);
+  }
+};
+
+/// Room for the ring of one strip.
+struct alignas(64) RingMemory {
+  float floats[static_cast<std::size_t>(WindowAxis::max_reach) * Strip::row_capacity];
+};
+
+/// A ring for `s` in which all padding is `pad`.
+DNAS_ALWAYS_INLINE RowRing make_ring(RingMemory& memory, const Strip& s, const WindowAxis& rows, float pad) {
+  std::fill_n(memory.floats, rows.reach * s.row_floats, pad);
+  return {memory.floats, rows.reach, s.row_floats, 0};
+}
+
+/// How output rows are dealt out to threads: by shape alone.
+struct RowTasks {
+  std::int64_t images;          ///< in all
+  std::int64_t rows;            ///< of one image, in all
+  std::int64_t images_at_once;  ///< several small images share the set-up of a task
+  std::int64_t rows_at_once;    ///< few large images are cut into bands
+
+  static RowTasks of(std::int64_t images, std::int64_t rows, std::int64_t columns) {
+    constexpr std::int64_t enough = 32;   // tasks to keep many threads evenly busy
+    constexpr std::int64_t pixels = 512;  // outputs beside which the set-up is small
+    RowTasks t{images, rows, 1, std::max<std::int64_t>(rows, 1)};
+    if (images >= enough) {
+      const std::int64_t area = std::max<std::int64_t>(rows * columns, 1);
+      t.images_at_once = std::clamp<std::int64_t>(pixels / area, 1, images / enough);
+    } else if (images > 0) {
+      const std::int64_t bands = (enough + images - 1) / images;
+      t.rows_at_once = std::max<std::int64_t>((rows + bands - 1) / bands, std::min<std::int64_t>(4, t.rows_at_once));
+    }
+    return t;
+  }
+  [[nodiscard]] std::int64_t bands() const { return (rows + rows_at_once - 1) / rows_at_once; }
+  [[nodiscard]] std::int64_t count() const { return (images + images_at_once - 1) / images_at_once * bands(); }
+
+  struct Range {
+    std::int64_t image, image_end, row, row_end;
+  };
+  [[nodiscard]] Range range(std::int64_t task) const {
+    const std::int64_t image = task / bands() * images_at_once;
+    const std::int64_t row = task % bands() * rows_at_once;
+    return {image, std::min(images, image + images_at_once), row, std::min(rows, row + rows_at_once)};
+  }
+};
+
+}  // namespace dnas::kernels
