@@ -38,9 +38,14 @@ DNAS_ALWAYS_INLINE void pack_weights(PackedWeights& to, const Correlation& g, co
         v16(out) = v16(from);
         continue;
       }
-      for (int lane = 0; lane < lanes16; ++lane) {
-        const int c = lane % s.lanes;
-        out[lane] = c < s.valid ? from[c] : 0.0F;
+      for (int c = 0; c < s.lanes; ++c)
+        out[c] = c < s.valid ? from[c] : 0.0F;
+      for (int lane = s.lanes; lane < lanes16; lane += s.lanes) {
+        if (s.lanes == 8) {
+          v8(out + lane) = v8(out);
+        } else {
+          v4(out + lane) = v4(out);
+        }
       }
     }
   }
@@ -48,9 +53,8 @@ DNAS_ALWAYS_INLINE void pack_weights(PackedWeights& to, const Correlation& g, co
 
 /// The source rows and weights that make up one output row.
 struct RowInputs {
-  const float* row[WindowAxis::max_taps];
-  int rows;
-  const float* w;  // [rows][taps][16]
+  TapRows rows;
+  const float* w;  // [rows.count][taps][16]
   const std::int64_t* tap_offset;
   int taps;
 };
@@ -61,8 +65,8 @@ DNAS_ALWAYS_INLINE void sum_tile(const RowInputs& in, int at, V16 (&sum)[T]) {
   for (int t = 0; t < T; ++t)
     sum[t] = V16{};
   const float* w = in.w;
-  for (int a = 0; a < in.rows; ++a) {
-    const float* row = in.row[a] + at * lanes16;
+  for (int a = 0; a < in.rows.count; ++a) {
+    const float* row = in.rows.row[a] + at * lanes16;
     for (int b = 0; b < in.taps; ++b, w += lanes16) {
       const V16 weight = v16(w);
       const float* x = row + in.tap_offset[b];
@@ -115,38 +119,24 @@ DNAS_ALWAYS_INLINE void correlate_row(const RowInputs& in, int vectors, bool wid
 
 DNAS_ALWAYS_INLINE void correlate_strip(const Correlation& g, const Strip& s, const PackedWeights& weights,
                                         RowRing ring, std::int64_t image, std::int64_t row, std::int64_t row_end) {
-  const std::int64_t source_row = g.source.shape[2] * g.source.pixel_stride;
-  const float* source = g.source.f32() + image * g.rows.source * source_row;
-  const std::int64_t output_pixels = g.output.shape[2];
   const std::int64_t pixel_step = g.output.pixel_stride * g.cols.out_step;
-  float* output = g.output.f32() + image * g.output.shape[1] * output_pixels * g.output.pixel_stride + s.channel +
-                  (g.cols.out_first + s.column * g.cols.out_step) * g.output.pixel_stride;
   alignas(64) float packed_output[Strip::max_columns * lanes16];
-
   RowInputs in;
   in.tap_offset = s.tap_offset.data();
   in.taps = g.cols.taps;
   for (std::int64_t o = row; o < row_end; ++o) {
     const std::int64_t end = ring.advance(g.rows, o);
     for (; ring.next < end; ++ring.next) {
-      pack_row(s, g.cols, ring.row(ring.next), source + ring.next * source_row, g.source.pixel_stride);
+      pack_row(s, g.cols, ring.row(ring.next), image_row(g.source, image, ring.next), g.source.pixel_stride);
     }
-    const WindowAxis::Range taps = g.rows.valid(o);
-    in.rows = taps.last - taps.first;
-    in.w = weights.floats + taps.first * g.cols.taps * lanes16;
-    for (int a = 0; a < in.rows; ++a) {
-      in.row[a] = ring.row(o * g.rows.step + g.rows.tap[static_cast<std::size_t>(taps.first + a)].offset);
-    }
-    float* out = output + (g.rows.out_first + o * g.rows.out_step) * output_pixels * g.output.pixel_stride;
+    find_tap_rows(in.rows, ring, g.rows, o);
+    in.w = weights.floats + in.rows.first * g.cols.taps * lanes16;
+    float* out = output_row(s, g.rows, g.cols, g.output, image, o);
     if (s.full_vector()) {
       correlate_row(in, s.vectors, g.wide, {out, pixel_step, g.add});
     } else {
       correlate_row(in, s.vectors, g.wide, {packed_output, lanes16, false});
-      if (g.add) {
-        add_pixels(s, out, pixel_step, packed_output, s.columns);
-      } else {
-        copy_pixels(s, out, pixel_step, packed_output, s.lanes, s.columns);
-      }
+      store_pixels(s, out, pixel_step, packed_output, g.add);
     }
   }
 }
@@ -154,51 +144,60 @@ DNAS_ALWAYS_INLINE void correlate_strip(const Correlation& g, const Strip& s, co
 DNAS_MULTIVERSION void correlate_task(const Correlation& g, const RowTasks::Range& range) {
   RingMemory memory;
   PackedWeights weights;
-  const std::int64_t channels = g.source.channels();
-  const std::int64_t columns = strip_columns(g.cols);
-  for (std::int64_t column = 0; column < g.cols.outputs; column += columns) {
-    Strip s;
-    RowRing ring;
-    for (std::int64_t channel = 0; channel < channels; channel += s.lanes) {
-      const int lanes_before = channel == 0 ? 0 : s.lanes;
-      make_strip(s, g.cols, column, columns, channel, channels);
-      // Padding and unused lanes are at the same places for every block of as many channels: clear them once.
-      if (s.lanes != lanes_before) ring = make_ring(memory, s, g.rows, 0.0F);
-      pack_weights(weights, g, s);
-      for (std::int64_t image = range.image; image < range.image_end; ++image) {
-        correlate_strip(g, s, weights, ring, image, range.row, range.row_end);
-      }
-    }
-  }
+  RowRing ring;
+  for_each_strip(
+      g.cols, g.source.channels(), [&](const Strip& s, bool fresh) __attribute__((always_inline)) {
+        if (fresh) ring = make_ring(memory, s, g.rows, 0.0F);
+        pack_weights(weights, g, s);
+        for (std::int64_t image = range.image; image < range.image_end; ++image) {
+          correlate_strip(g, s, weights, ring, image, range.row, range.row_end);
+        }
+      });
 }
 
-void correlate(const Context& ctx, const Correlation& g) {
-  const RowTasks tasks = RowTasks::of(g.output.shape[0], g.rows.outputs, g.cols.outputs);
-  parallel_for(ctx, tasks.count(), [&](std::int64_t task) { correlate_task(g, tasks.range(task)); });
+/// The part of the gradient of the data at rows and columns of one phase (see window_backward).
+Correlation gradient_phase(const DepthwiseConv& conv, const TensorView& dy, const TensorView& w, const TensorView& dx,
+                           Write write, int phase) {
+  const int row_phase = phase / conv.stride;
+  const int col_phase = phase % conv.stride;
+  return {window_backward(dx.shape[1], dy.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding, row_phase),
+          window_backward(dx.shape[2], dy.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding, col_phase),
+          dy,
+          dx,
+          w.f32(),
+          conv.kernel,
+          write == Write::accumulate,
+          wide_registers()};
 }
 
 }  // namespace
 
 void depthwise_conv_forward(const Context& ctx, const DepthwiseConv& conv, const TensorView& x, const TensorView& w,
                             const TensorView& y) {
-  Correlation g{{}, {}, x, y, w.f32(), conv.kernel, false, wide_registers()};
-  g.rows = window_forward(x.shape[1], y.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding);
-  g.cols = window_forward(x.shape[2], y.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding);
-  correlate(ctx, g);
+  const Correlation g{window_forward(x.shape[1], y.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding),
+                      window_forward(x.shape[2], y.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding),
+                      x,
+                      y,
+                      w.f32(),
+                      conv.kernel,
+                      false,
+                      wide_registers()};
+  const RowTasks tasks = RowTasks::of(y.shape[0], y.shape[1], y.shape[2]);
+  parallel_for(ctx, tasks.count(), [&](std::int64_t task) { correlate_task(g, tasks.range(task)); });
 }
 
 void depthwise_conv_backward_data(const Context& ctx, const DepthwiseConv& conv, const TensorView& dy,
                                   const TensorView& w, const TensorView& dx, Write write) {
-  Correlation g{{}, {}, dy, dx, w.f32(), conv.kernel, write == Write::accumulate, wide_registers()};
-  for (int row_phase = 0; row_phase < conv.stride; ++row_phase) {
-    g.rows =
-        window_backward(dx.shape[1], dy.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding, row_phase);
-    for (int col_phase = 0; col_phase < conv.stride; ++col_phase) {
-      g.cols =
-          window_backward(dx.shape[2], dy.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding, col_phase);
-      correlate(ctx, g);
-    }
-  }
+  // Every phase has at most as many rows as the first. The phases of a task follow each other: they read the same dy.
+  const std::int64_t phases = std::int64_t{conv.stride} * conv.stride;
+  const WindowAxis most = gradient_phase(conv, dy, w, dx, write, 0).rows;
+  const RowTasks tasks = RowTasks::of(dx.shape[0], most.outputs, dx.shape[2] / conv.stride);
+  parallel_for(ctx, tasks.count() * phases, [&](std::int64_t task) {
+    const Correlation g = gradient_phase(conv, dy, w, dx, write, static_cast<int>(task % phases));
+    RowTasks::Range range = tasks.range(task / phases);
+    range.row_end = std::min(range.row_end, g.rows.outputs);
+    correlate_task(g, range);
+  });
 }
 
 }  // namespace dnas::kernels::cpu

@@ -111,27 +111,21 @@ DNAS_ALWAYS_INLINE void sum_row(RowPair in, int rows, int taps, float* sums, boo
 
 DNAS_ALWAYS_INLINE void sum_strip(const WeightGradient& g, const Strip& s, RowRing ring, const RowTasks::Range& range,
                                   std::int64_t image, float* packed_dy, TapSums& sums) {
-  const std::int64_t x_row = g.x.shape[2] * g.x.pixel_stride;
-  const std::int64_t dy_row = g.dy.shape[2] * g.dy.pixel_stride;
-  const float* x = g.x.f32() + image * g.x.shape[1] * x_row;
-  const float* dy = g.dy.f32() + image * g.dy.shape[1] * dy_row + s.column * g.dy.pixel_stride + s.channel;
-  const float* row[WindowAxis::max_taps];
+  TapRows taps;
   for (std::int64_t o = range.row; o < range.row_end; ++o) {
     const std::int64_t end = ring.advance(g.rows, o);
     for (; ring.next < end; ++ring.next) {
-      pack_row(s, g.cols, ring.row(ring.next), x + ring.next * x_row, g.x.pixel_stride);
+      pack_row(s, g.cols, ring.row(ring.next), image_row(g.x, image, ring.next), g.x.pixel_stride);
     }
-    const WindowAxis::Range taps = g.rows.valid(o);
-    for (int a = taps.first; a < taps.last; ++a) {
-      row[a - taps.first] = ring.row(o * g.rows.step + g.rows.tap[static_cast<std::size_t>(a)].offset);
-    }
-    RowPair in{dy + o * dy_row, g.dy.pixel_stride, s.vectors, row, s.tap_offset.data()};
+    find_tap_rows(taps, ring, g.rows, o);
+    RowPair in{output_row(s, g.rows, g.cols, g.dy, image, o), g.dy.pixel_stride, s.vectors, taps.row,
+               s.tap_offset.data()};
     if (!s.full_vector()) {
       copy_pixels(s, packed_dy, s.lanes, in.dy, g.dy.pixel_stride, s.columns);
       in.dy = packed_dy;
       in.dy_stride = lanes16;
     }
-    sum_row(in, taps.last - taps.first, g.kernel, sums.floats + taps.first * g.kernel * lanes16, g.wide);
+    sum_row(in, taps.count, g.kernel, sums.floats + taps.first * g.kernel * lanes16, g.wide);
   }
 }
 
@@ -140,32 +134,29 @@ DNAS_MULTIVERSION void sum_chunk(const WeightGradient& g, const RowTasks::Range&
   RingMemory memory;
   TapSums sums;
   alignas(64) float packed_dy[Strip::max_columns * lanes16];
+  RowRing ring;
   const std::int64_t channels = g.x.channels();
-  const std::int64_t columns = strip_columns(g.cols);
   const int taps = g.kernel * g.kernel;
   std::fill_n(part, taps * channels, 0.0F);
-  for (std::int64_t column = 0; column < g.cols.outputs; column += columns) {
-    Strip s;
-    RowRing ring;
-    for (std::int64_t channel = 0; channel < channels; channel += s.lanes) {
-      const int lanes_before = channel == 0 ? 0 : s.lanes;
-      make_strip(s, g.cols, column, columns, channel, channels);
-      if (s.lanes != lanes_before) {
-        ring = make_ring(memory, s, g.rows, 0.0F);
-        std::fill_n(packed_dy, s.vectors * lanes16, 0.0F);  // also the pixels after the last, which must add nothing
-      }
-      std::fill_n(sums.floats, taps * lanes16, 0.0F);
-      for (std::int64_t image = range.image; image < range.image_end; ++image) {
-        sum_strip(g, s, ring, range, image, packed_dy, sums);
-      }
-      for (int t = 0; t < taps; ++t) {
-        for (int lane = 0; lane < lanes16; ++lane) {
-          const int c = lane % s.lanes;
-          if (c < s.valid) part[t * channels + channel + c] += sums.floats[t * lanes16 + lane];
+  for_each_strip(
+      g.cols, channels, [&](const Strip& s, bool fresh) __attribute__((always_inline)) {
+        if (fresh) {
+          ring = make_ring(memory, s, g.rows, 0.0F);
+          std::fill_n(packed_dy, s.vectors * lanes16, 0.0F);  // also the pixels after the last, which must add nothing
         }
-      }
-    }
-  }
+        std::fill_n(sums.floats, taps * lanes16, 0.0F);
+        for (std::int64_t image = range.image; image < range.image_end; ++image) {
+          sum_strip(g, s, ring, range, image, packed_dy, sums);
+        }
+        for (int t = 0; t < taps; ++t) {
+          float* to = part + t * channels + s.channel;
+          const float* from = sums.floats + t * lanes16;
+          for (int lane = 0; lane < lanes16; lane += s.lanes) {
+            for (int c = 0; c < s.valid; ++c)
+              to[c] += from[lane + c];
+          }
+        }
+      });
 }
 
 /// Chunks large enough that adding the parts up costs little, enough of them for many threads.
@@ -181,14 +172,12 @@ RowTasks chunks(std::int64_t images, std::int64_t rows) {
   return tasks;
 }
 
-/// dw (+)= the sum of the parts, for `count` elements.
-DNAS_MULTIVERSION void add_parts(const float* parts, std::int64_t part_stride, std::int64_t part_count,
-                                 std::int64_t count, float* dw, bool add) {
-  if (!add) std::fill_n(dw, count, 0.0F);
-  for (std::int64_t p = 0; p < part_count; ++p) {
-    const float* part = parts + p * part_stride;
-    for (std::int64_t i = 0; i < count; ++i)
-      dw[i] += part[i];
+/// dw (+)= the sum of the parts [count, elements]. Not worth a second round of threads: the parts are in cache.
+DNAS_MULTIVERSION void add_parts(const float* parts, std::int64_t count, std::int64_t elements, float* dw, bool add) {
+  if (!add) std::fill_n(dw, elements, 0.0F);
+  for (std::int64_t p = 0; p < count; ++p, parts += elements) {
+    for (std::int64_t i = 0; i < elements; ++i)
+      dw[i] += parts[i];
   }
 }
 
@@ -210,10 +199,7 @@ void depthwise_conv_backward_weight(const Context& ctx, const DepthwiseConv& con
   const std::int64_t part = dw.elements();
   parallel_for(ctx, tasks.count(), [&](std::int64_t task) { sum_chunk(g, tasks.range(task), parts + task * part); });
 
-  const std::int64_t tap = dw.channels();
-  parallel_for(ctx, std::int64_t{conv.kernel} * conv.kernel, [&](std::int64_t t) {
-    add_parts(parts + t * tap, part, tasks.count(), tap, dw.f32() + t * tap, write == Write::accumulate);
-  });
+  add_parts(parts, tasks.count(), part, dw.f32(), write == Write::accumulate);
 }
 
 }  // namespace dnas::kernels::cpu

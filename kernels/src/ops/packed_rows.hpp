@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/v16.hpp"
+#include "dnas/kernels/tensor_view.hpp"
 #include "ops/window_axis.hpp"
 
 #include <algorithm>
@@ -86,19 +87,50 @@ DNAS_ALWAYS_INLINE void copy_pixels(const Strip& s, float* to, std::int64_t to_s
   }
 }
 
-/// Adds `count` packed pixels of `s.valid` channels to strided ones.
-DNAS_ALWAYS_INLINE void add_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from,
-                                   std::int64_t count) {
-  if (s.valid == 8) {
-    for (std::int64_t q = 0; q < count; ++q)
+/// Writes or adds the strip's packed output row to pixels `to_stride` apart.
+DNAS_ALWAYS_INLINE void store_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from, bool add) {
+  if (!add) {
+    copy_pixels(s, to, to_stride, from, s.lanes, s.columns);
+  } else if (s.valid == 16) {
+    for (std::int64_t q = 0; q < s.columns; ++q)
+      v16(to + q * to_stride) += v16(from + q * s.lanes);
+  } else if (s.valid == 8) {
+    for (std::int64_t q = 0; q < s.columns; ++q)
       v8(to + q * to_stride) += v8(from + q * s.lanes);
   } else if (s.valid == 4) {
-    for (std::int64_t q = 0; q < count; ++q)
+    for (std::int64_t q = 0; q < s.columns; ++q)
       v4(to + q * to_stride) += v4(from + q * s.lanes);
   } else {
-    for (std::int64_t q = 0; q < count; ++q) {
+    for (std::int64_t q = 0; q < s.columns; ++q) {
       for (int c = 0; c < s.valid; ++c)
         to[q * to_stride + c] += from[q * s.lanes + c];
+    }
+  }
+}
+
+/// First channel of the first pixel of a row of an image [N, H, W, C].
+DNAS_ALWAYS_INLINE float* image_row(const TensorView& t, std::int64_t image, std::int64_t row) {
+  return t.f32() + (image * t.shape[1] + row) * t.shape[2] * t.pixel_stride;
+}
+
+/// Where the strip's output row `o` starts.
+DNAS_ALWAYS_INLINE float* output_row(const Strip& s, const WindowAxis& rows, const WindowAxis& cols,
+                                     const TensorView& t, std::int64_t image, std::int64_t o) {
+  return image_row(t, image, rows.out_first + o * rows.out_step) +
+         (cols.out_first + s.column * cols.out_step) * t.pixel_stride + s.channel;
+}
+
+/// Calls body(strip, fresh) for every strip of an output row. `fresh` says that scratch has to be set up: padding and
+/// unused lanes are at the same places in consecutive strips of as many lanes and columns.
+template <typename Body>
+DNAS_ALWAYS_INLINE void for_each_strip(const WindowAxis& cols, std::int64_t channels, const Body& body) {
+  const std::int64_t columns = strip_columns(cols);
+  Strip s;
+  for (std::int64_t column = 0; column < cols.outputs; column += columns) {
+    for (std::int64_t channel = 0; channel < channels; channel += s.lanes) {
+      const int lanes_before = channel == 0 ? 0 : s.lanes;
+      make_strip(s, cols, column, columns, channel, channels);
+      body(s, s.lanes != lanes_before);
     }
   }
 }
@@ -134,7 +166,8 @@ DNAS_ALWAYS_INLINE void pack_row(const Strip& s, const WindowAxis& cols, float* 
   }
 }
 
-/// The rows in scratch that the taps of an output row need; row r of the source is kept in slot r mod reach.
+/// The rows in scratch that the taps of an output row need; row r of the source is kept in slot r mod slots. Rows are
+/// packed one output row ahead: a misaligned load has to wait for recent stores to leave the store buffer.
 struct RowRing {
   float* memory = nullptr;
   int slots = 1;
@@ -144,22 +177,38 @@ struct RowRing {
   [[nodiscard]] DNAS_ALWAYS_INLINE float* row(std::int64_t source) const {
     return memory + source % slots * row_floats;
   }
-  /// Source rows to pack before output row `o` can be computed: [next, the result).
+  /// Source rows to pack before output row `o` is computed: [next, the result).
   DNAS_ALWAYS_INLINE std::int64_t advance(const WindowAxis& rows, std::int64_t o) {
     next = std::max({next, o * rows.step + rows.lowest, std::int64_t{0}});
-    return std::min(rows.source, o * rows.step + rows.lowest + rows.reach);
+    return std::min(rows.source, (o + 1) * rows.step + rows.lowest + rows.reach);
   }
 };
 
 /// Room for the ring of one strip.
 struct alignas(64) RingMemory {
-  float floats[static_cast<std::size_t>(WindowAxis::max_reach) * Strip::row_capacity];
+  float floats[static_cast<std::size_t>(WindowAxis::max_reach + WindowAxis::max_step) * Strip::row_capacity];
 };
 
 /// A ring for `s` in which all padding is `pad`.
 DNAS_ALWAYS_INLINE RowRing make_ring(RingMemory& memory, const Strip& s, const WindowAxis& rows, float pad) {
-  std::fill_n(memory.floats, rows.reach * s.row_floats, pad);
-  return {memory.floats, rows.reach, s.row_floats, 0};
+  const int slots = rows.reach + static_cast<int>(rows.step);
+  std::fill_n(memory.floats, slots * s.row_floats, pad);
+  return {memory.floats, slots, s.row_floats, 0};
+}
+
+/// The packed source rows of the taps of one output row.
+struct TapRows {
+  const float* row[WindowAxis::max_taps];
+  int first;  ///< tap of the row axis that row[0] belongs to
+  int count;
+};
+DNAS_ALWAYS_INLINE void find_tap_rows(TapRows& taps, const RowRing& ring, const WindowAxis& rows, std::int64_t o) {
+  const WindowAxis::Range valid = rows.valid(o);
+  taps.first = valid.first;
+  taps.count = valid.last - valid.first;
+  for (int a = 0; a < taps.count; ++a) {
+    taps.row[a] = ring.row(o * rows.step + rows.tap[static_cast<std::size_t>(valid.first + a)].offset);
+  }
 }
 
 /// How output rows are dealt out to threads: by shape alone.
@@ -170,7 +219,7 @@ struct RowTasks {
   std::int64_t rows_at_once;    ///< few large images are cut into bands
 
   static RowTasks of(std::int64_t images, std::int64_t rows, std::int64_t columns) {
-    constexpr std::int64_t enough = 32;   // tasks to keep many threads evenly busy
+    constexpr std::int64_t enough = 16;   // tasks to keep many threads evenly busy
     constexpr std::int64_t pixels = 512;  // outputs beside which the set-up is small
     RowTasks t{images, rows, 1, std::max<std::int64_t>(rows, 1)};
     if (images >= enough) {
