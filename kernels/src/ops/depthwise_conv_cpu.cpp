@@ -4,6 +4,7 @@
 #include "core/simd.hpp"
 #include "core/wide_registers.hpp"
 #include "ops/packed_rows.hpp"
+#include "ops/row_tasks.hpp"
 
 namespace dnas::kernels::cpu {
 namespace {
@@ -155,21 +156,6 @@ DNAS_MULTIVERSION void correlate_task(const Correlation& g, const RowTasks::Rang
       });
 }
 
-/// The part of the gradient of the data at rows and columns of one phase (see window_backward).
-Correlation gradient_phase(const DepthwiseConv& conv, const TensorView& dy, const TensorView& w, const TensorView& dx,
-                           Write write, int phase) {
-  const int row_phase = phase / conv.stride;
-  const int col_phase = phase % conv.stride;
-  return {window_backward(dx.shape[1], dy.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding, row_phase),
-          window_backward(dx.shape[2], dy.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding, col_phase),
-          dy,
-          dx,
-          w.f32(),
-          conv.kernel,
-          write == Write::accumulate,
-          wide_registers()};
-}
-
 }  // namespace
 
 void depthwise_conv_forward(const Context& ctx, const DepthwiseConv& conv, const TensorView& x, const TensorView& w,
@@ -188,15 +174,19 @@ void depthwise_conv_forward(const Context& ctx, const DepthwiseConv& conv, const
 
 void depthwise_conv_backward_data(const Context& ctx, const DepthwiseConv& conv, const TensorView& dy,
                                   const TensorView& w, const TensorView& dx, Write write) {
-  // Every phase has at most as many rows as the first. The phases of a task follow each other: they read the same dy.
-  const std::int64_t phases = std::int64_t{conv.stride} * conv.stride;
-  const WindowAxis most = gradient_phase(conv, dy, w, dx, write, 0).rows;
-  const RowTasks tasks = RowTasks::of(dx.shape[0], most.outputs, dx.shape[2] / conv.stride);
-  parallel_for(ctx, tasks.count() * phases, [&](std::int64_t task) {
-    const Correlation g = gradient_phase(conv, dy, w, dx, write, static_cast<int>(task % phases));
-    RowTasks::Range range = tasks.range(task / phases);
-    range.row_end = std::min(range.row_end, g.rows.outputs);
-    correlate_task(g, range);
+  const PhaseTasks tasks(dx.shape, conv.stride);
+  parallel_for(ctx, tasks.count(), [&](std::int64_t task) {
+    const PhaseTasks::Task t = tasks.task(task);
+    const Correlation g{
+        window_backward(dx.shape[1], dy.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding, t.row_phase),
+        window_backward(dx.shape[2], dy.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding, t.col_phase),
+        dy,
+        dx,
+        w.f32(),
+        conv.kernel,
+        write == Write::accumulate,
+        wide_registers()};
+    correlate_task(g, t.range);
   });
 }
 

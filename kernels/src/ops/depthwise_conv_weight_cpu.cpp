@@ -3,6 +3,7 @@
 #include "core/wide_registers.hpp"
 #include "ops/depthwise_conv_cpu.hpp"
 #include "ops/packed_rows.hpp"
+#include "ops/row_tasks.hpp"
 
 #include <algorithm>
 

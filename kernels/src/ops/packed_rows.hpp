@@ -211,37 +211,4 @@ DNAS_ALWAYS_INLINE void find_tap_rows(TapRows& taps, const RowRing& ring, const 
   }
 }
 
-/// How output rows are dealt out to threads: by shape alone.
-struct RowTasks {
-  std::int64_t images;          ///< in all
-  std::int64_t rows;            ///< of one image, in all
-  std::int64_t images_at_once;  ///< several small images share the set-up of a task
-  std::int64_t rows_at_once;    ///< few large images are cut into bands
-
-  static RowTasks of(std::int64_t images, std::int64_t rows, std::int64_t columns) {
-    constexpr std::int64_t enough = 16;   // tasks to keep many threads evenly busy
-    constexpr std::int64_t pixels = 512;  // outputs beside which the set-up is small
-    RowTasks t{images, rows, 1, std::max<std::int64_t>(rows, 1)};
-    if (images >= enough) {
-      const std::int64_t area = std::max<std::int64_t>(rows * columns, 1);
-      t.images_at_once = std::clamp<std::int64_t>(pixels / area, 1, images / enough);
-    } else if (images > 0) {
-      const std::int64_t bands = (enough + images - 1) / images;
-      t.rows_at_once = std::max<std::int64_t>((rows + bands - 1) / bands, std::min<std::int64_t>(4, t.rows_at_once));
-    }
-    return t;
-  }
-  [[nodiscard]] std::int64_t bands() const { return (rows + rows_at_once - 1) / rows_at_once; }
-  [[nodiscard]] std::int64_t count() const { return (images + images_at_once - 1) / images_at_once * bands(); }
-
-  struct Range {
-    std::int64_t image, image_end, row, row_end;
-  };
-  [[nodiscard]] Range range(std::int64_t task) const {
-    const std::int64_t image = task / bands() * images_at_once;
-    const std::int64_t row = task % bands() * rows_at_once;
-    return {image, std::min(images, image + images_at_once), row, std::min(rows, row + rows_at_once)};
-  }
-};
-
 }  // namespace dnas::kernels
