@@ -26,6 +26,8 @@ struct Setup {
     const double taps = static_cast<double>(w.size() / w.shape()[0]);
     const double flop = 2.0 * static_cast<double>(dy.size()) * taps;
     state.counters["FLOP/s"] = benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
+    const double bytes = sizeof(float) * static_cast<double>(x.size() + dy.size());
+    state.counters["bytes/s"] = benchmark::Counter(bytes, benchmark::Counter::kIsIterationInvariantRate);
   }
 
   Context ctx;

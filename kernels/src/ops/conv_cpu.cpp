@@ -6,6 +6,7 @@
 #include "core/partial_sums.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace dnas::kernels::cpu {
 
@@ -56,11 +57,13 @@ void for_each_run(const Conv& conv, const TensorView& x, const Shape& y, std::in
                   Body&& body) {
   const std::int64_t channels = x.channels();
   const std::int64_t width = x.shape[2];
+  std::int64_t column_of_y = begin % y[2];
+  std::int64_t row_of_y = begin / y[2] % y[1];
+  std::int64_t image = begin / (y[1] * y[2]);
   std::int64_t at = 0;
   for (std::int64_t p = begin; p < end; ++p) {
-    const std::int64_t image = p / (y[1] * y[2]);
-    const std::int64_t top = p / y[2] % y[1] * conv.stride_h - conv.padding_h;
-    const std::int64_t left = p % y[2] * conv.stride_w - conv.padding_w;
+    const std::int64_t top = row_of_y * conv.stride_h - conv.padding_h;
+    const std::int64_t left = column_of_y * conv.stride_w - conv.padding_w;
     const std::int64_t first = std::clamp<std::int64_t>(-left, 0, conv.kernel_w);            // columns of the kernel
     const std::int64_t last = std::clamp<std::int64_t>(width - left, first, conv.kernel_w);  // that lie on x
     for (std::int64_t row = top; row < top + conv.kernel_h; ++row, at += conv.kernel_w * channels) {
@@ -78,7 +81,28 @@ void for_each_run(const Conv& conv, const TensorView& x, const Shape& y, std::in
       }
       if (last < conv.kernel_w) body(at + last * channels, std::int64_t{-1}, (conv.kernel_w - last) * channels);
     }
+    if (++column_of_y == y[2]) {
+      column_of_y = 0;
+      if (++row_of_y == y[1]) {
+        row_of_y = 0;
+        ++image;
+      }
+    }
   }
+}
+
+// Runs are short (9 floats in a stem), so that calling memmove costs more than copying: whole vectors, the last of
+// which overlaps the one before.
+inline void copy_run(const float* from, std::int64_t length, float* to) {
+  constexpr std::int64_t lanes = 4;
+  if (length < lanes) {
+    for (std::int64_t i = 0; i < length; ++i)
+      to[i] = from[i];
+    return;
+  }
+  for (std::int64_t i = 0; i < length - lanes; i += lanes)
+    std::memcpy(to + i, from + i, lanes * sizeof(float));
+  std::memcpy(to + length - lanes, from + length - lanes, lanes * sizeof(float));
 }
 
 void gather_patches(const Conv& conv, const TensorView& x, const Shape& y, std::int64_t begin, std::int64_t end,
@@ -88,7 +112,7 @@ void gather_patches(const Conv& conv, const TensorView& x, const Shape& y, std::
     if (from < 0) {
       std::fill_n(patches + at, length, 0.0F);
     } else {
-      std::copy_n(source + from, length, patches + at);
+      copy_run(source + from, length, patches + at);
     }
   });
 }
