@@ -2,6 +2,7 @@
 
 #include "core/gemm_kernel.hpp"
 #include "core/simd.hpp"
+#include "core/v16.hpp"
 
 #include <algorithm>
 #include <array>
@@ -20,43 +21,65 @@ constexpr std::int64_t longest_k = 1024;
 
 constexpr std::int64_t transpose_tile = 16;
 
-// c[rows, columns] (+)= a b for rows <= 4 and columns <= 16. With both known at compile time (the cases that matter)
-// the sums stay in registers.
-template <int Rows, int Columns>
-inline void portable_tile(const GemmKernelShape& s, std::int64_t rows, std::int64_t columns, const float* a,
-                          const float* b, float* c) {
-  std::array<std::array<float, 16>, 4> sums{};
-  const std::int64_t m = Rows > 0 ? Rows : rows;
-  const std::int64_t n = Columns > 0 ? Columns : columns;
-  const std::int64_t a_row = s.trans_a ? 1 : s.lda;
-  const std::int64_t a_column = s.trans_a ? s.lda : 1;
-  for (std::int64_t p = 0; p < s.k; ++p) {
-    for (std::int64_t i = 0; i < m; ++i) {
-      const float value = a[i * a_row + p * a_column];
-      for (std::int64_t j = 0; j < n; ++j)
-        sums[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)] += value * b[p * s.ldb + j];
-    }
+constexpr std::int64_t tile_rows = 4;
+
+// c[4, 16] (+)= op(a)[4, k] b[k, 16], sums in registers.
+DNAS_ALWAYS_INLINE void full_tile(const GemmKernelShape& s, const float* a, const float* b, float* c) {
+  const std::int64_t row = s.trans_a ? 1 : s.lda;
+  const std::int64_t column = s.trans_a ? s.lda : 1;
+  V16 sum0{};
+  V16 sum1{};
+  V16 sum2{};
+  V16 sum3{};
+  for (std::int64_t p = 0; p < s.k; ++p, a += column, b += s.ldb) {
+    const V16 line = v16(b);
+    sum0 += a[0] * line;
+    sum1 += a[row] * line;
+    sum2 += a[2 * row] * line;
+    sum3 += a[3 * row] * line;
   }
-  for (std::int64_t i = 0; i < m; ++i) {
-    for (std::int64_t j = 0; j < n; ++j) {
-      const float old = s.accumulate ? c[i * s.ldc + j] : 0.0F;
-      c[i * s.ldc + j] = old + sums[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
+  if (s.accumulate) {
+    sum0 += v16(c);
+    sum1 += v16(c + s.ldc);
+    sum2 += v16(c + 2 * s.ldc);
+    sum3 += v16(c + 3 * s.ldc);
+  }
+  v16(c) = sum0;
+  v16(c + s.ldc) = sum1;
+  v16(c + 2 * s.ldc) = sum2;
+  v16(c + 3 * s.ldc) = sum3;
+}
+
+// The same for fewer rows or columns.
+DNAS_ALWAYS_INLINE void partial_tile(const GemmKernelShape& s, std::int64_t rows, std::int64_t columns, const float* a,
+                                     const float* b, float* c) {
+  const std::int64_t row = s.trans_a ? 1 : s.lda;
+  const std::int64_t column = s.trans_a ? s.lda : 1;
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::array<float, lanes16> sums{};
+    for (std::int64_t p = 0; p < s.k; ++p) {
+      for (std::int64_t j = 0; j < columns; ++j)
+        sums[static_cast<std::size_t>(j)] += a[i * row + p * column] * b[p * s.ldb + j];
+    }
+    for (std::int64_t j = 0; j < columns; ++j) {
+      float& target = c[i * s.ldc + j];
+      target = sums[static_cast<std::size_t>(j)] + (s.accumulate ? target : 0.0F);
     }
   }
 }
 
 DNAS_MULTIVERSION
 void portable_product(const GemmKernelShape& s, const float* a, const float* b, float* c) {
-  for (std::int64_t j = 0; j < s.n; j += 16) {
-    const std::int64_t columns = std::min<std::int64_t>(16, s.n - j);
-    for (std::int64_t i = 0; i < s.m; i += 4) {
-      const std::int64_t rows = std::min<std::int64_t>(4, s.m - i);
+  for (std::int64_t j = 0; j < s.n; j += lanes16) {
+    const std::int64_t columns = std::min<std::int64_t>(lanes16, s.n - j);
+    for (std::int64_t i = 0; i < s.m; i += tile_rows) {
+      const std::int64_t rows = std::min(tile_rows, s.m - i);
       const float* a_tile = a + (s.trans_a ? i : i * s.lda);
       float* c_tile = c + i * s.ldc + j;
-      if (rows == 4 && columns == 16) {
-        portable_tile<4, 16>(s, rows, columns, a_tile, b + j, c_tile);
+      if (rows == tile_rows && columns == lanes16) {
+        full_tile(s, a_tile, b + j, c_tile);
       } else {
-        portable_tile<0, 0>(s, rows, columns, a_tile, b + j, c_tile);
+        partial_tile(s, rows, columns, a_tile, b + j, c_tile);
       }
     }
   }

@@ -4,6 +4,7 @@
 #include "core/gemm.hpp"
 #include "core/parallel_for.hpp"
 #include "core/partial_sums.hpp"
+#include "core/zero_pixels.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -127,13 +128,6 @@ void scatter_patches(const Conv& conv, const TensorView& dx, const Shape& y, std
   });
 }
 
-void zero_image(const TensorView& t, std::int64_t image) {
-  const std::int64_t pixels = t.shape[1] * t.shape[2];
-  float* pixel = t.f32() + image * pixels * t.pixel_stride;
-  for (std::int64_t p = 0; p < pixels; ++p, pixel += t.pixel_stride)
-    std::fill_n(pixel, t.channels(), 0.0F);
-}
-
 }  // namespace
 
 std::int64_t conv_floats(const Context& ctx, const Conv& conv, const Shape& x, const Shape& y) {
@@ -169,7 +163,7 @@ void conv_backward_data(const Context& ctx, const Conv& conv, const TensorView& 
   // Patches overlap, so that two workers on one image would write to the same pixels.
   share_out(ctx, dx.shape[0], [&](std::int64_t worker, std::int64_t image) {
     float* patches = workspace + worker * plan.slot;
-    if (write == Write::overwrite) zero_image(dx, image);
+    if (write == Write::overwrite) zero_pixels(dx, image * dx.shape[1] * dx.shape[2], dx.shape[1] * dx.shape[2]);
     for (std::int64_t i = 0; i < blocks.count(); ++i) {
       const std::int64_t begin = image * plan.per_image + blocks.begin(i);
       const std::int64_t end = image * plan.per_image + blocks.end(i);

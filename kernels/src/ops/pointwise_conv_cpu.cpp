@@ -4,6 +4,7 @@
 #include "core/gemm.hpp"
 #include "core/parallel_for.hpp"
 #include "core/partial_sums.hpp"
+#include "core/zero_pixels.hpp"
 
 #include <algorithm>
 
@@ -83,10 +84,8 @@ void zero_block(const PointwiseConv& conv, const Rows& rows, const TensorView& d
                 std::int64_t begin, std::int64_t end) {
   const std::int64_t first = begin == 0 ? 0 : begin * conv.stride + conv.offset;
   const std::int64_t last = end == rows.rows ? rows.x_group_rows : end * conv.stride + conv.offset;
-  float* pixel = dx.f32() + group * rows.x_group + first * dx.shape[2] * dx.pixel_stride;
-  const std::int64_t pixels = (last - first) * dx.shape[2];
-  for (std::int64_t p = 0; p < pixels; ++p, pixel += dx.pixel_stride)
-    std::fill_n(pixel, rows.in_channels, 0.0F);
+  const std::int64_t width = dx.shape[2];
+  zero_pixels(dx, (group * rows.x_group_rows + first) * width, (last - first) * width);
 }
 
 // The blocks that are summed up in one partial gradient.
