@@ -2,10 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <ostream>
@@ -231,6 +236,24 @@ TEST(Gemm, ManyThreadsAskingForNewShapesAtOnceGetTheSameBits) {
     EXPECT_EQ(std::memcmp(result.data(), results[0].data(), result.size() * sizeof(float)), 0);
   }
 }
+
+#ifdef __linux__
+TEST(GemmDeathTest, WorksWhereTheSystemForbidsNewCode) {
+  constexpr int set_deny_write_execute = 65;  // PR_SET_MDWE, PR_GET_MDWE: not in the headers of older systems
+  constexpr int get_deny_write_execute = 66;
+  if (prctl(get_deny_write_execute, 0, 0, 0, 0) < 0) GTEST_SKIP() << "needs Linux 6.3";
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process of its own, in which the library has not started yet
+  const auto multiply = [] {
+    if (prctl(set_deny_write_execute, 1, 0, 0, 0) != 0) std::exit(2);
+    const std::vector<float> a{1, 2};
+    const std::vector<float> b{3, 4};
+    float c = nan;
+    gemm({.m = 1, .n = 1, .k = 2, .lda = 2, .ldb = 1, .ldc = 1}, a.data(), b.data(), &c);
+    std::exit(c == 11.0F ? 0 : 1);
+  };
+  EXPECT_EXIT(multiply(), testing::ExitedWithCode(0), "");
+}
+#endif
 
 TEST(Transpose, SwapsRowsAndColumnsAndKeepsToItsColumns) {
   constexpr std::int64_t rows = 35;

@@ -1,13 +1,31 @@
 #include "core/gemm_kernel.hpp"
 
 #include <libxsmm.h>
+#include <sys/mman.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 
 namespace dnas::kernels {
 
+namespace {
+
+// Whether the system lets us have memory that is writable and executable. Hardened services may not (systemd's
+// MemoryDenyWriteExecute, SELinux's execmem); libxsmm 1.17 does not notice and would jump into data.
+bool may_create_code() noexcept {
+  constexpr std::size_t bytes = 4096;
+  void* page = mmap(nullptr, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return false;
+  munmap(page, bytes);
+  return true;
+}
+
+}  // namespace
+
 GemmKernel find_gemm_kernel(const GemmKernelShape& shape) noexcept {
+  static const bool usable = may_create_code();
+  if (!usable) return nullptr;
   constexpr std::int64_t limit = std::numeric_limits<libxsmm_blasint>::max();
   if (std::max({shape.m, shape.n, shape.k, shape.lda, shape.ldb, shape.ldc}) > limit) return nullptr;
   const auto m = static_cast<libxsmm_blasint>(shape.m);
