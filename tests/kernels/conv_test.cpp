@@ -135,8 +135,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{{2, 9, 8, 5}, 6, strided}, Case{{2, 9, 8, 5}, 6, strided, {1, 2}, {3, 0}},      // slices
                     Case{{2, 7, 9, 4}, 3, row}, Case{{2, 7, 9, 4}, 3, row, {0, 4}},                      // 1x7
                     Case{{2, 9, 9, 4}, 3, column}, Case{{1, 3, 3, 2}, 5, valid}, Case{{3, 4, 5, 6}, 2, single},
-                    Case{{2, 5, 6, 3}, 2, lopsided},                               // outputs that see padding only
-                    Case{{2, 11, 13, 70}, 9, {}}, Case{{1, 10, 9, 460}, 2, {}}));  // several blocks
+                    Case{{2, 5, 6, 3}, 2, lopsided},  // outputs that see padding only
+                    Case{{2, 11, 13, 70}, 9, {}},
+                    Case{{2, 19, 20, 460}, 2, {}}));  // several blocks; more than partial sums
 
 TEST(Conv, CentreTapAloneCopiesTheInput) {
   const Tensor x = Tensor::random({2, 4, 5, 1}, 7);

@@ -110,16 +110,15 @@ TEST_P(PointwiseConvCase, ResultsDoNotDependOnThreads) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, PointwiseConvCase,
                          testing::Values(Case{{1, 1, 1, 1}, 1}, Case{{2, 3, 5, 7}, 3}, Case{{3, 16, 16, 16}, 16},
-                                         Case{{1, 1, 1, 300}, 70},  // both blocks of packed weights
-                                         Case{{9, 16, 16, 12}, 20, 1, 0, {3, 2}, {0, 5}},  // slices, several blocks
-                                         Case{{40, 16, 16, 4}, 3},   // more blocks than partial sums
-                                         Case{{2, 8, 8, 6}, 10, 2},  // factorised reduce
-                                         Case{{2, 8, 8, 6}, 10, 2, 1, {1, 1}, {10, 0}},  // its shifted branch, slices
+                                         Case{{1, 1, 1, 300}, 70},  // more weights than one packed tile
+                                         Case{{9, 16, 16, 12}, 20, 1, 0, {3, 2}, {0, 5}},  // slices
+                                         Case{{40, 16, 16, 4}, 3},                         // several blocks
+                                         Case{{2, 8, 8, 6}, 10, 2},                        // factorised reduce
+                                         Case{{2, 8, 8, 6}, 10, 2, 1, {1, 1}, {10, 0}},    // its shifted branch, slices
                                          Case{{5, 7, 9, 5}, 4, 2}, Case{{5, 7, 9, 5}, 4, 2, 1, {2, 0}},  // odd sizes
-                                         Case{{3, 9, 6, 2}, 3, 3, 2},
-                                         Case{{2, 5, 6, 3}, 2, 1, 1},  // offsets without stride
+                                         Case{{3, 9, 6, 2}, 3, 3, 2}, Case{{2, 5, 6, 3}, 2, 1, 1},
                                          Case{{2, 9, 9, 3}, 2, 2, 4},
-                                         Case{{70, 3, 3, 2}, 2, 2, 1},  // many images, one pixel each
+                                         Case{{70, 3, 3, 2}, 2, 2, 1},  // more blocks than partial sums
                                          Case{{16, 32, 32, 8}, 8, 2, 1}));
 
 TEST(PointwiseConv, IdentityWeightsCopyTheShiftedPixels) {

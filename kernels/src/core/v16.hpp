@@ -12,10 +12,11 @@ namespace dnas::kernels {
 inline constexpr int lanes16 = 16;
 
 using V16 = float __attribute__((vector_size(64)));
-using Mask16 = int __attribute__((vector_size(64)));
+using I16 = int __attribute__((vector_size(64)));
 
 namespace detail {
 using V16InMemory = float __attribute__((vector_size(64), aligned(4), may_alias));
+using I16InMemory = int __attribute__((vector_size(64), aligned(4), may_alias));
 using V8InMemory = float __attribute__((vector_size(32), aligned(4), may_alias));
 using V4InMemory = float __attribute__((vector_size(16), aligned(4), may_alias));
 }  // namespace detail
@@ -26,6 +27,14 @@ DNAS_ALWAYS_INLINE const detail::V16InMemory& v16(const float* p) {
 }
 DNAS_ALWAYS_INLINE detail::V16InMemory& v16(float* p) {
   return *reinterpret_cast<detail::V16InMemory*>(p);
+}
+
+/// The same memory as sixteen 32-bit integers.
+DNAS_ALWAYS_INLINE const detail::I16InMemory& i16(const float* p) {
+  return *reinterpret_cast<const detail::I16InMemory*>(p);
+}
+DNAS_ALWAYS_INLINE detail::I16InMemory& i16(float* p) {
+  return *reinterpret_cast<detail::I16InMemory*>(p);
 }
 
 DNAS_ALWAYS_INLINE const detail::V8InMemory& v8(const float* p) {
