@@ -249,6 +249,11 @@ TEST(WeightedSumOp, RefusesBadArguments) {
   EXPECT_THAT(
       [&] { weighted_sum_backward_weights(ctx, x, index, a.view(), w.view(), workspace.span().first(15)); },
       ThrowsMessage<ShapeError>(HasSubstr("weighted_sum_backward_weights: workspace has 15 bytes, expected 16")));
+
+  Buffer larger(128);
+  const std::span<std::byte> askew{larger.data() + 8, 64};
+  EXPECT_THAT([&] { weighted_sum_backward_weights(ctx, x, index, a.view(), w.view(), askew); },
+              ThrowsMessage<ShapeError>(HasSubstr("workspace is not aligned to 64 bytes")));
 }
 
 }  // namespace
