@@ -1,0 +1,13 @@
+#pragma once
+
+#include "dnas/kernels/context.hpp"
+#include "dnas/kernels/tensor_view.hpp"
+
+// Host twins of elementwise.hpp: same contracts, arguments already checked.
+namespace dnas::kernels::cpu {
+
+void relu_forward(const Context& ctx, const TensorView& x, const TensorView& y);
+void relu_backward(const Context& ctx, const TensorView& y, const TensorView& dy, const TensorView& dx, Write write);
+void copy(const Context& ctx, const TensorView& x, const TensorView& y, Write write);
+
+}  // namespace dnas::kernels::cpu
