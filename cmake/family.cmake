@@ -4,8 +4,9 @@
 #
 #   void NAMESPACE::register_FAMILY(Registry<ENTRY>& registry);   // declared in HEADER
 #
-# which calls NAMESPACE::FAMILY::register_<file stem>(registry) of each member in alphabetical order. No list to edit,
-# and no static initialiser for the linker to drop.
+# which calls NAMESPACE::family::FAMILY::register_<file stem>(registry) of each member in alphabetical order. No list to
+# edit, and no static initialiser for the linker to drop. (The inner namespace `family` leaves the name NAMESPACE::FAMILY
+# free for the function that returns the registry.)
 function(dnas_family target namespace family entry header)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/src/${family}/*.cpp)
   list(SORT sources)
@@ -14,7 +15,7 @@ function(dnas_family target namespace family entry header)
   foreach(source IN LISTS sources)
     get_filename_component(stem ${source} NAME_WE)
     string(APPEND declarations "void register_${stem}(Registry<${entry}>& registry);\n")
-    string(APPEND calls "  ${family}::register_${stem}(registry);\n")
+    string(APPEND calls "  family::${family}::register_${stem}(registry);\n")
   endforeach()
   set(generated ${CMAKE_CURRENT_BINARY_DIR}/register_${family}.cpp)
   configure_file(${PROJECT_SOURCE_DIR}/cmake/family.cpp.in ${generated} @ONLY)
