@@ -26,9 +26,7 @@ class Candidate {
   /// Appends its nodes to the graph. std::nullopt: contributes nothing (none).
   /// @throws ShapeError where the operation does not fit (a stride of 2 on an odd extent, odd channels ...)
   [[nodiscard]] std::optional<engine::ValueId> append(engine::Graph& graph, engine::ValueId x,
-                                                      const CandidateSite& site) const {
-    return do_append(graph, x, site);
-  }
+                                                      const CandidateSite& site) const;
 
  protected:
   virtual std::optional<engine::ValueId> do_append(engine::Graph& graph, engine::ValueId x,

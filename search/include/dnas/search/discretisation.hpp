@@ -15,7 +15,8 @@ class Discretisation {
   virtual ~Discretisation() = default;
 
   /// @param mix  [edges, candidates] f32 per group of the space, noise-free mixing weights
-  /// @throws ShapeError; ConfigError if the space has not the groups of a genotype
+  /// @throws ShapeError, DtypeError; NumericalError if a weight is not finite; ConfigError if the space has not the
+  /// groups of a genotype
   [[nodiscard]] Genotype derive(const Space& space, std::span<const TensorView> mix) const;
 
  protected:

@@ -17,15 +17,12 @@ class EdgeWeighting {
   [[nodiscard]] std::int64_t parameters(const ChoiceGroup& group) const { return do_parameters(group); }
 
   /// mix [edges, candidates] from weights [edges, candidates] and beta [parameters] (null view if there are none).
+  /// @throws ShapeError, DtypeError
   void forward(const Context& ctx, const ChoiceGroup& group, const TensorView& weights, const TensorView& beta,
-               const TensorView& mix) const {
-    do_forward(ctx, group, weights, beta, mix);
-  }
+               const TensorView& mix) const;
   /// dweights and dbeta from dmix; overwritten. dweights may be dmix.
   void backward(const Context& ctx, const ChoiceGroup& group, const TensorView& weights, const TensorView& beta,
-                const TensorView& dmix, const TensorView& dweights, const TensorView& dbeta) const {
-    do_backward(ctx, group, weights, beta, dmix, dweights, dbeta);
-  }
+                const TensorView& dmix, const TensorView& dweights, const TensorView& dbeta) const;
 
  protected:
   virtual std::int64_t do_parameters(const ChoiceGroup& group) const = 0;

@@ -1,0 +1,26 @@
+#include "core/blocks.hpp"
+
+#include "dnas/search/candidate.hpp"
+
+namespace dnas::search::family::candidates {
+namespace {
+
+class DilConv3x3 final : public Candidate {
+ protected:
+  std::optional<engine::ValueId> do_append(engine::Graph& graph, engine::ValueId x,
+                                           const CandidateSite& site) const override {
+    return dil_conv(graph, x, site, 3);
+  }
+};
+
+}  // namespace
+
+void register_dil_conv_3x3(Registry<Component<Candidate>>& registry) {
+  registry.add({.name = "dil_conv_3x3",
+                .help = "depthwise-separable 3x3 convolution of dilation 2",
+                .source = "Liu et al. 2019, arXiv:1806.09055",
+                .defaults = {},
+                .make = [](const Options&) { return std::make_unique<DilConv3x3>(); }});
+}
+
+}  // namespace dnas::search::family::candidates

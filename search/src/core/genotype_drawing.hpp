@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace dnas::search {
+
+/// The colour in which drawings show an operation: one per kind (separable, dilated, pooling, skip ...). Dark enough
+/// for white letters, light enough to stand out on a dark page.
+[[nodiscard]] std::string_view operation_colour(std::string_view op);
+
+/// What drawings call a state: "c_{k-2}", "c_{k-1}", then the number of the node from 0.
+[[nodiscard]] std::string state_label(int state);
+
+}  // namespace dnas::search

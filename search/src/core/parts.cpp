@@ -1,0 +1,48 @@
+#include "dnas/search/candidate.hpp"
+#include "dnas/search/discretisation.hpp"
+#include "dnas/search/edge_weighting.hpp"
+#include "dnas/search/relaxation.hpp"
+#include "dnas/search/space.hpp"
+
+#include <string>
+#include <utility>
+
+// The built-in members of each family, registered on first use.
+namespace dnas::search {
+namespace {
+
+template <typename Part>
+Registry<Component<Part>> filled(std::string family, void (*register_members)(Registry<Component<Part>>&)) {
+  Registry<Component<Part>> registry(std::move(family));
+  register_members(registry);
+  return registry;
+}
+
+}  // namespace
+
+const Registry<Component<Candidate>>& candidates() {
+  static const auto registry = filled<Candidate>("candidate", register_candidates);
+  return registry;
+}
+
+const Registry<Component<Space>>& spaces() {
+  static const auto registry = filled<Space>("space", register_spaces);
+  return registry;
+}
+
+const Registry<Component<Relaxation>>& relaxations() {
+  static const auto registry = filled<Relaxation>("relaxation", register_relaxations);
+  return registry;
+}
+
+const Registry<Component<EdgeWeighting>>& edge_weightings() {
+  static const auto registry = filled<EdgeWeighting>("edge weighting", register_edge_weightings);
+  return registry;
+}
+
+const Registry<Component<Discretisation>>& discretisations() {
+  static const auto registry = filled<Discretisation>("discretisation", register_discretisations);
+  return registry;
+}
+
+}  // namespace dnas::search
