@@ -37,6 +37,8 @@ function(dnas_install_package)
     EXPORT dnasTargets
     NAMESPACE dnas::
     DESTINATION ${DNAS_CMAKE_INSTALL_DIR})
-  install(FILES ${PROJECT_BINARY_DIR}/dnasConfig.cmake ${PROJECT_BINARY_DIR}/dnasConfigVersion.cmake
+  # Our find modules go along: a consumer's CMake may know no other way to find the same library.
+  file(GLOB modules ${PROJECT_SOURCE_DIR}/cmake/Find*.cmake)
+  install(FILES ${PROJECT_BINARY_DIR}/dnasConfig.cmake ${PROJECT_BINARY_DIR}/dnasConfigVersion.cmake ${modules}
           DESTINATION ${DNAS_CMAKE_INSTALL_DIR})
 endfunction()
