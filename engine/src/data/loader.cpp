@@ -142,19 +142,28 @@ struct Loader::State {
 
   void prepare(Slot& slot) {
     const auto epoch = static_cast<std::uint32_t>(slot.key.epoch);
-    if (order_epoch != slot.key.epoch) {
+    const std::int64_t first = slot.key.step * batch;  // position of the batch in the epoch
+    std::int64_t first_in_order = first;
+    if (options.independent) {
       std::copy(indices.begin(), indices.end(), order.begin());
-      if (options.shuffle) data::shuffle(order, options.seed, options.order_stream, epoch);
-      order_epoch = slot.key.epoch;
+      data::draw(order, static_cast<std::size_t>(batch), options.seed, options.order_stream, epoch,
+                 static_cast<std::uint64_t>(first));
+      first_in_order = 0;
+      slot.count = batch;
+    } else {
+      if (order_epoch != slot.key.epoch) {
+        std::copy(indices.begin(), indices.end(), order.begin());
+        if (options.shuffle) data::shuffle(order, options.seed, options.order_stream, epoch);
+        order_epoch = slot.key.epoch;
+      }
+      slot.count = std::min(batch, size() - first);
     }
-    const std::int64_t first = slot.key.step * batch;
-    slot.count = std::min(batch, size() - first);
     const auto image_values = static_cast<std::size_t>(set.image.elements());
     auto* const labels = reinterpret_cast<std::int64_t*>(slot.labels.data());
     const Philox draws(options.seed, options.augmentation_stream, epoch);
     for (std::int64_t i = 0; i < slot.count; ++i) {
       const auto at = static_cast<std::size_t>(i);
-      const auto index = static_cast<std::size_t>(order[static_cast<std::size_t>(first + i)]);
+      const auto index = static_cast<std::size_t>(order[static_cast<std::size_t>(first_in_order + i)]);
       std::memcpy(raw.data() + at * image_values, set.pixels.data() + index * image_values, image_values);
       labels[i] = set.labels[index];
       augmentations[at] = options.augment ? data::draw_augmentation(range, draws, static_cast<std::uint64_t>(first + i))
@@ -170,7 +179,7 @@ struct Loader::State {
   }
 
   [[nodiscard]] Key after(Key key) const noexcept {
-    return key.step + 1 < steps ? Key{key.epoch, key.step + 1} : Key{key.epoch + 1, 0};
+    return options.independent || key.step + 1 < steps ? Key{key.epoch, key.step + 1} : Key{key.epoch + 1, 0};
   }
 
   /// Makes `key` the held batch and lets the thread go on with the one after it.
@@ -230,6 +239,18 @@ std::int64_t Loader::steps_per_epoch() const noexcept {
   return state_->steps;
 }
 
+std::vector<std::int64_t> Loader::batch_sizes(std::int64_t steps) const {
+  const State& s = *state_;
+  const std::int64_t last = s.size() % s.batch;
+  const bool whole_epoch = steps >= s.steps && !s.options.drop_last && !s.options.independent;
+  if (!whole_epoch || last == 0) return {s.batch};
+  return {s.batch, last};
+}
+
+std::int64_t Loader::images() const noexcept {
+  return state_->size();
+}
+
 std::size_t Loader::bytes() const noexcept {
   const State& s = *state_;
   std::size_t total = s.raw.bytes() + s.augmentations.size() * sizeof(kernels::Augmentation);
@@ -243,7 +264,7 @@ Batch Loader::get(std::int64_t epoch, std::int64_t step) {
   if (epoch < 0 || epoch > max_epoch) {
     throw ConfigError(fmt::format("loader: epoch {} is not in [0, {}]", epoch, max_epoch));
   }
-  if (step < 0 || step >= s.steps) {
+  if (step < 0 || (step >= s.steps && !s.options.independent)) {
     throw ConfigError(fmt::format("loader: step {} is not in [0, {}) of an epoch", step, s.steps));
   }
   s.hold({epoch, step});

@@ -20,6 +20,15 @@ void shuffle(std::span<std::int64_t> order, std::uint64_t seed, Stream stream, s
   }
 }
 
+void draw(std::span<std::int64_t> order, std::size_t count, std::uint64_t seed, Stream stream, std::uint32_t epoch,
+          std::uint64_t first_draw) noexcept {
+  const Philox draws(seed, stream, epoch);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t chosen = i + draws.below(first_draw + i, static_cast<std::uint32_t>(order.size() - i));
+    std::swap(order[i], order[chosen]);
+  }
+}
+
 kernels::Augmentation draw_augmentation(const AugmentationRange& range, const Philox& draws,
                                         std::uint64_t position) noexcept {
   const auto words = draws(position);

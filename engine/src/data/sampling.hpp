@@ -3,6 +3,7 @@
 #include "dnas/kernels/augment.hpp"
 #include "dnas/kernels/rng.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -11,6 +12,11 @@ namespace dnas::engine::data {
 
 /// Shuffles `order` with the permutation of this seed, stream and epoch (Fisher-Yates).
 void shuffle(std::span<std::int64_t> order, std::uint64_t seed, Stream stream, std::uint32_t epoch) noexcept;
+
+/// Puts `count` elements of `order`, drawn without repetition, at its front. The draws are those of the elements
+/// `first_draw`... of the stream.
+void draw(std::span<std::int64_t> order, std::size_t count, std::uint64_t seed, Stream stream, std::uint32_t epoch,
+          std::uint64_t first_draw) noexcept;
 
 /// What may be done to an image.
 struct AugmentationRange {

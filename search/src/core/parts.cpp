@@ -1,6 +1,10 @@
+#include "dnas/search/arch_optimizer.hpp"
+#include "dnas/search/bilevel_step.hpp"
 #include "dnas/search/candidate.hpp"
+#include "dnas/search/controller.hpp"
 #include "dnas/search/discretisation.hpp"
 #include "dnas/search/edge_weighting.hpp"
+#include "dnas/search/method.hpp"
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
 
@@ -40,8 +44,32 @@ const Registry<Component<EdgeWeighting>>& edge_weightings() {
   return registry;
 }
 
+const Registry<Component<BilevelStep>>& bilevel_steps() {
+  static const auto registry = filled<BilevelStep>("bilevel step", register_bilevel);
+  return registry;
+}
+
+const Registry<Component<ArchOptimizer>>& arch_optimizers() {
+  static const auto registry = filled<ArchOptimizer>("architecture optimizer", register_arch_optimizers);
+  return registry;
+}
+
+const Registry<Component<Controller>>& controllers() {
+  static const auto registry = filled<Controller>("controller", register_controllers);
+  return registry;
+}
+
 const Registry<Component<Discretisation>>& discretisations() {
   static const auto registry = filled<Discretisation>("discretisation", register_discretisations);
+  return registry;
+}
+
+const Registry<Method>& methods() {
+  static const auto registry = [] {
+    Registry<Method> members("method");
+    register_methods(members);
+    return members;
+  }();
   return registry;
 }
 

@@ -117,7 +117,7 @@ Progress progress_from(const Json& json) {
 
 }  // namespace
 
-void save_checkpoint(const engine::CheckpointStore& store, Session& session, const Progress& progress) {
+void save_checkpoint(engine::CheckpointStore& store, Session& session, const Progress& progress) {
   PartBuilder model("model");
   model.add(session.weights, "");
   model.add(session.states, "");

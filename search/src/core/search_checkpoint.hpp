@@ -21,7 +21,7 @@ struct Progress {
 };
 
 /// Writes session and progress as a checkpoint. Its bytes depend on nothing but the course of the search.
-void save_checkpoint(const engine::CheckpointStore& store, Session& session, const Progress& progress);
+void save_checkpoint(engine::CheckpointStore& store, Session& session, const Progress& progress);
 
 /// Restores the session. @throws DataError naming what does not fit; ConfigError listing settings that differ
 Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Session& session);

@@ -23,6 +23,9 @@ struct LoaderOptions {
   std::int64_t batch_size = 64;
   bool shuffle = true;     ///< a new Philox-keyed permutation of `indices` per epoch; else in order
   bool drop_last = false;  ///< leave out the last, smaller batch
+  /// Every batch is a fresh random draw of its own (without repetition inside it) instead of a part of a pass through all
+  /// images. All batches are full and any step number is valid.
+  bool independent = false;
   bool augment = false;    ///< the data set's crops and flips
   int cutout_length = 0;   ///< with augment: side of the square cut out; 0: none
   std::uint64_t seed = 0;
@@ -42,6 +45,10 @@ class Loader {
   ~Loader();
 
   [[nodiscard]] std::int64_t steps_per_epoch() const noexcept;
+  /// The different sizes that the first `steps` batches of an epoch have: one or two.
+  [[nodiscard]] std::vector<std::int64_t> batch_sizes(std::int64_t steps) const;
+  /// How many images it draws from.
+  [[nodiscard]] std::int64_t images() const noexcept;
   /// Bytes held for prepared batches.
   [[nodiscard]] std::size_t bytes() const noexcept;
 
