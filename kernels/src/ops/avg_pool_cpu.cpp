@@ -1,13 +1,11 @@
 #include "core/parallel_for.hpp"
-#include "core/simd.hpp"
+#include "core/v16.hpp"
 #include "ops/packed_rows.hpp"
 #include "ops/pool_cpu.hpp"
 #include "ops/row_tasks.hpp"
 
 namespace dnas::kernels::cpu {
 namespace {
-
-constexpr int tile_vectors = 4;
 
 struct AvgPool {
   WindowAxis rows;  // of this pass
@@ -50,27 +48,31 @@ class Scale {
 };
 
 /// One output row: the sum under the window, times `scale` if given.
+template <int N>
 DNAS_ALWAYS_INLINE void sum_row(const AvgPool& g, const Strip& s, const TapRows& taps, const float* scale, float* out) {
-  for (int at = 0; at < s.vectors * lanes16; at += tile_vectors * lanes16) {
-    V16 sum[tile_vectors] = {};
+  constexpr int tile = std::min(4, V16<N>::tile);
+  for (int at = 0; at < s.vectors * lanes16; at += tile * lanes16) {
+    V16<N> sum[tile];
+    for (int t = 0; t < tile; ++t)
+      sum[t].clear();
     for (int a = 0; a < taps.count; ++a) {
       for (int b = 0; b < g.cols.taps; ++b) {
         const float* x = taps.row[a] + at + s.tap_offset[static_cast<std::size_t>(b)];
 #pragma GCC unroll 4
-        for (int t = 0; t < tile_vectors; ++t)
-          sum[t] += v16(x + t * lanes16);
+        for (int t = 0; t < tile; ++t)
+          sum[t].add(x + t * lanes16);
       }
     }
-    for (int t = 0; t < tile_vectors; ++t) {
-      if (scale != nullptr) sum[t] *= v16(scale + at + t * lanes16);
-      v16(out + at + t * lanes16) = sum[t];
+    for (int t = 0; t < tile; ++t) {
+      if (scale != nullptr) sum[t].multiply(scale + at + t * lanes16);
+      sum[t].store(out + at + t * lanes16);
     }
   }
 }
 
 /// Forward, sums are scaled; backward, what is summed is: dy of a window is shared by the positions it covers.
-template <bool Backward>
-DNAS_ALWAYS_INLINE void avg_task(const AvgPool& g, const RowTasks::Range& range) {
+template <int N, bool Backward>
+DNAS_ALWAYS_INLINE void avg_range(const AvgPool& g, const RowTasks::Range& range) {
   RingMemory memory;
   RowRing ring;
   TapRows taps;
@@ -91,12 +93,12 @@ DNAS_ALWAYS_INLINE void avg_task(const AvgPool& g, const RowTasks::Range& range)
               pack_row(s, g.cols, row, image_row(g.source, image, ring.next), g.source.pixel_stride);
               if constexpr (Backward) {
                 const float* shares = scale.of(g, s.lanes, ring.next, s.column + g.cols.lowest, s.plane);
-                for (std::int64_t i = 0; i < s.plane * s.lanes; i += lanes16)
-                  v16(row + i) *= v16(shares + i);
+                for (std::int64_t i = 0; i < s.plane * s.lanes; ++i)
+                  row[i] *= shares[i];
               }
             }
             find_tap_rows(taps, ring, g.rows, o);
-            sum_row(g, s, taps, Backward ? nullptr : scale.of(g, s.lanes, o, s.column, s.columns), sums);
+            sum_row<N>(g, s, taps, Backward ? nullptr : scale.of(g, s.lanes, o, s.column, s.columns), sums);
             store_pixels(s, output_row(s, g.rows, g.cols, g.output, image, o), g.output.pixel_stride * g.cols.out_step,
                          sums, g.add);
           }
@@ -104,12 +106,17 @@ DNAS_ALWAYS_INLINE void avg_task(const AvgPool& g, const RowTasks::Range& range)
       });
 }
 
-DNAS_MULTIVERSION void avg_forward_task(const AvgPool& g, const RowTasks::Range& range) {
-  avg_task<false>(g, range);
+template <int N>
+DNAS_ALWAYS_INLINE void avg_forward(const AvgPool& g, const RowTasks::Range& range) {
+  avg_range<N, false>(g, range);
 }
-DNAS_MULTIVERSION void avg_backward_task(const AvgPool& g, const RowTasks::Range& range) {
-  avg_task<true>(g, range);
+template <int N>
+DNAS_ALWAYS_INLINE void avg_backward(const AvgPool& g, const RowTasks::Range& range) {
+  avg_range<N, true>(g, range);
 }
+
+DNAS_ISA_VERSIONS(avg_forward_task, avg_forward, (const AvgPool& g, const RowTasks::Range& range), (g, range))
+DNAS_ISA_VERSIONS(avg_backward_task, avg_backward, (const AvgPool& g, const RowTasks::Range& range), (g, range))
 
 }  // namespace
 

@@ -1,10 +1,11 @@
 #include "ops/depthwise_conv_cpu.hpp"
 
 #include "core/parallel_for.hpp"
-#include "core/simd.hpp"
-#include "core/wide_registers.hpp"
+#include "core/v16.hpp"
 #include "ops/packed_rows.hpp"
 #include "ops/row_tasks.hpp"
+
+#include <cstring>
 
 namespace dnas::kernels::cpu {
 namespace {
@@ -19,7 +20,6 @@ struct Correlation {
   const float* w;  // [kernel, kernel, C]
   int kernel;
   bool add;
-  bool wide;  // registers for 8 vectors of sums rather than 4
 };
 
 /// Weights of one channel block in the order the inner loop takes them, repeated over the pixels of a vector.
@@ -36,18 +36,13 @@ DNAS_ALWAYS_INLINE void pack_weights(PackedWeights& to, const Correlation& g, co
           g.rows.tap[static_cast<std::size_t>(a)].index * g.kernel + g.cols.tap[static_cast<std::size_t>(b)].index;
       const float* from = g.w + tap * channels + s.channel;
       if (s.full_vector()) {
-        v16(out) = v16(from);
+        std::memcpy(out, from, lanes16 * sizeof(float));
         continue;
       }
       for (int c = 0; c < s.lanes; ++c)
         out[c] = c < s.valid ? from[c] : 0.0F;
-      for (int lane = s.lanes; lane < lanes16; lane += s.lanes) {
-        if (s.lanes == 8) {
-          v8(out + lane) = v8(out);
-        } else {
-          v4(out + lane) = v4(out);
-        }
-      }
+      for (int lane = s.lanes; lane < lanes16; lane += 4)
+        std::memcpy(out + lane, out + lane - s.lanes, 4 * sizeof(float));
     }
   }
 }
@@ -61,19 +56,20 @@ struct RowInputs {
 };
 
 /// T output vectors from vector `at` on. Each weight vector is loaded once for all T, whose sums stay in registers.
-template <int T>
-DNAS_ALWAYS_INLINE void sum_tile(const RowInputs& in, int at, V16 (&sum)[T]) {
+template <int N, int T>
+DNAS_ALWAYS_INLINE void sum_tile(const RowInputs& in, int at, V16<N> (&sum)[T]) {
   for (int t = 0; t < T; ++t)
-    sum[t] = V16{};
+    sum[t].clear();
   const float* w = in.w;
+  V16<N> weight;
   for (int a = 0; a < in.rows.count; ++a) {
     const float* row = in.rows.row[a] + at * lanes16;
     for (int b = 0; b < in.taps; ++b, w += lanes16) {
-      const V16 weight = v16(w);
+      weight.load(w);
       const float* x = row + in.tap_offset[b];
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t)
-        sum[t] += weight * v16(x + t * lanes16);
+        sum[t].multiply_add(weight, x + t * lanes16);
     }
   }
 }
@@ -85,39 +81,38 @@ struct RowTarget {
   bool add;
 };
 
-template <int T>
+template <int N, int T>
 DNAS_ALWAYS_INLINE void tile(const RowInputs& in, int at, int count, const RowTarget& to) {
-  V16 sum[T];
-  sum_tile<T>(in, at, sum);
+  V16<N> sum[T];
+  sum_tile<N, T>(in, at, sum);
   float* out = to.first + at * to.stride;
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t) {
     if (t >= count) break;
-    if (to.add) {
-      v16(out + t * to.stride) += sum[t];
-    } else {
-      v16(out + t * to.stride) = sum[t];
-    }
+    if (to.add) sum[t].add(out + t * to.stride);
+    sum[t].store(out + t * to.stride);
   }
 }
 
 /// One output row. A tile may be wider than what is left: the surplus is computed from the overhang and dropped.
-DNAS_ALWAYS_INLINE void correlate_row(const RowInputs& in, int vectors, bool wide, const RowTarget& to) {
+template <int N>
+DNAS_ALWAYS_INLINE void correlate_row(const RowInputs& in, int vectors, const RowTarget& to) {
   for (int at = 0; at < vectors;) {
     const int left = vectors - at;
-    if (wide && left >= 6) {
-      tile<8>(in, at, left, to);
+    if (V16<N>::tile == 8 && left >= 6) {
+      tile<N, 8>(in, at, left, to);
       at += 8;
-    } else if (left >= 3) {
-      tile<4>(in, at, left, to);
+    } else if (V16<N>::tile >= 4 && left >= 3) {
+      tile<N, 4>(in, at, left, to);
       at += 4;
     } else {
-      tile<2>(in, at, left, to);
+      tile<N, 2>(in, at, left, to);
       at += 2;
     }
   }
 }
 
+template <int N>
 DNAS_ALWAYS_INLINE void correlate_strip(const Correlation& g, const Strip& s, const PackedWeights& weights,
                                         RowRing ring, std::int64_t image, std::int64_t row, std::int64_t row_end) {
   const std::int64_t pixel_step = g.output.pixel_stride * g.cols.out_step;
@@ -134,15 +129,16 @@ DNAS_ALWAYS_INLINE void correlate_strip(const Correlation& g, const Strip& s, co
     in.w = weights.floats + in.rows.first * g.cols.taps * lanes16;
     float* out = output_row(s, g.rows, g.cols, g.output, image, o);
     if (s.full_vector()) {
-      correlate_row(in, s.vectors, g.wide, {out, pixel_step, g.add});
+      correlate_row<N>(in, s.vectors, {out, pixel_step, g.add});
     } else {
-      correlate_row(in, s.vectors, g.wide, {packed_output, lanes16, false});
+      correlate_row<N>(in, s.vectors, {packed_output, lanes16, false});
       store_pixels(s, out, pixel_step, packed_output, g.add);
     }
   }
 }
 
-DNAS_MULTIVERSION void correlate_task(const Correlation& g, const RowTasks::Range& range) {
+template <int N>
+DNAS_ALWAYS_INLINE void correlate_range(const Correlation& g, const RowTasks::Range& range) {
   RingMemory memory;
   PackedWeights weights;
   RowRing ring;
@@ -151,10 +147,12 @@ DNAS_MULTIVERSION void correlate_task(const Correlation& g, const RowTasks::Rang
         if (fresh) ring = make_ring(memory, s, g.rows, 0.0F);
         pack_weights(weights, g, s);
         for (std::int64_t image = range.image; image < range.image_end; ++image) {
-          correlate_strip(g, s, weights, ring, image, range.row, range.row_end);
+          correlate_strip<N>(g, s, weights, ring, image, range.row, range.row_end);
         }
       });
 }
+
+DNAS_ISA_VERSIONS(correlate_task, correlate_range, (const Correlation& g, const RowTasks::Range& range), (g, range))
 
 }  // namespace
 
@@ -166,8 +164,7 @@ void depthwise_conv_forward(const Context& ctx, const DepthwiseConv& conv, const
                       y,
                       w.f32(),
                       conv.kernel,
-                      false,
-                      wide_registers()};
+                      false};
   const RowTasks tasks = RowTasks::of(y.shape[0], y.shape[1], y.shape[2]);
   parallel_for(ctx, tasks.count(), [&](std::int64_t task) { correlate_task(g, tasks.range(task)); });
 }
@@ -184,8 +181,7 @@ void depthwise_conv_backward_data(const Context& ctx, const DepthwiseConv& conv,
         dx,
         w.f32(),
         conv.kernel,
-        write == Write::accumulate,
-        wide_registers()};
+        write == Write::accumulate};
     correlate_task(g, t.range);
   });
 }

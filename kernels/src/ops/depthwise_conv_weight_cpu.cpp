@@ -1,6 +1,6 @@
 #include "core/parallel_for.hpp"
 #include "core/simd.hpp"
-#include "core/wide_registers.hpp"
+#include "core/v16.hpp"
 #include "ops/depthwise_conv_cpu.hpp"
 #include "ops/packed_rows.hpp"
 #include "ops/row_tasks.hpp"
@@ -19,7 +19,6 @@ struct WeightGradient {
   TensorView x;
   TensorView dy;
   int kernel;
-  bool wide;
 };
 
 /// Sums of one channel block, [kernel, kernel][16]; lanes that are neighbouring pixels are added up at the end.
@@ -38,49 +37,51 @@ struct RowPair {
 
 /// sums[r][b] += sum over the row of dy * x for R kernel rows and B kernel columns at once: each dy is loaded once for
 /// R * B multiply-adds, and that many independent sums hide their latency.
-template <int R, int B>
+template <int N, int R, int B>
 DNAS_ALWAYS_INLINE void sum_taps(const RowPair& in, float* sums, int kernel) {
-  V16 sum[R][B];
+  V16<N> sum[R][B];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b)
-      sum[r][b] = v16(sums + (r * kernel + b) * lanes16);
+      sum[r][b].load(sums + (r * kernel + b) * lanes16);
   }
+  V16<N> gradient;
   const float* dy = in.dy;
   for (std::int64_t at = 0; at < in.vectors * lanes16; at += lanes16, dy += in.dy_stride) {
-    const V16 gradient = v16(dy);
+    gradient.load(dy);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
       for (int b = 0; b < B; ++b)
-        sum[r][b] += gradient * v16(in.row[r] + in.tap_offset[b] + at);
+        sum[r][b].multiply_add(gradient, in.row[r] + in.tap_offset[b] + at);
     }
   }
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
     for (int b = 0; b < B; ++b)
-      v16(sums + (r * kernel + b) * lanes16) = sum[r][b];
+      sum[r][b].store(sums + (r * kernel + b) * lanes16);
   }
 }
 
-/// B kernel columns, the kernel rows in groups whose sums fit the registers: 25 of 32 at most, or 7 of 8 pairs.
-template <int B>
-DNAS_ALWAYS_INLINE void sum_columns(RowPair in, int rows, float* sums, int kernel, bool wide) {
+/// B kernel columns, the kernel rows in groups whose sums fit the registers: at most 25 of 32, or 7 pairs of 16.
+template <int N, int B>
+DNAS_ALWAYS_INLINE void sum_columns(RowPair in, int rows, float* sums, int kernel) {
+  constexpr bool wide = N == 16;
   while (rows > 0) {
     int done = 1;
     if (wide && B <= 5 && rows >= 5) {
-      sum_taps<5, B>(in, sums, kernel);
+      sum_taps<N, 5, B>(in, sums, kernel);
       done = 5;
     } else if (wide && rows >= 3) {
-      sum_taps<3, B>(in, sums, kernel);
+      sum_taps<N, 3, B>(in, sums, kernel);
       done = 3;
     } else if ((wide || B <= 3) && rows >= 2) {
-      sum_taps<2, B>(in, sums, kernel);
+      sum_taps<N, 2, B>(in, sums, kernel);
       done = 2;
     } else {
-      sum_taps<1, B>(in, sums, kernel);
+      sum_taps<N, 1, B>(in, sums, kernel);
     }
     rows -= done;
     in.row += done;
@@ -88,21 +89,22 @@ DNAS_ALWAYS_INLINE void sum_columns(RowPair in, int rows, float* sums, int kerne
   }
 }
 
-DNAS_ALWAYS_INLINE void sum_row(RowPair in, int rows, int taps, float* sums, bool wide) {
+template <int N>
+DNAS_ALWAYS_INLINE void sum_row(RowPair in, int rows, int taps, float* sums) {
   const int kernel = taps;
   while (taps > 0) {
     int done = 1;
     if (taps >= 7) {
-      sum_columns<7>(in, rows, sums, kernel, wide);
+      sum_columns<N, 7>(in, rows, sums, kernel);
       done = 7;
     } else if (taps >= 5) {
-      sum_columns<5>(in, rows, sums, kernel, wide);
+      sum_columns<N, 5>(in, rows, sums, kernel);
       done = 5;
     } else if (taps >= 3) {
-      sum_columns<3>(in, rows, sums, kernel, wide);
+      sum_columns<N, 3>(in, rows, sums, kernel);
       done = 3;
     } else {
-      sum_columns<1>(in, rows, sums, kernel, wide);
+      sum_columns<N, 1>(in, rows, sums, kernel);
     }
     taps -= done;
     in.tap_offset += done;
@@ -110,6 +112,7 @@ DNAS_ALWAYS_INLINE void sum_row(RowPair in, int rows, int taps, float* sums, boo
   }
 }
 
+template <int N>
 DNAS_ALWAYS_INLINE void sum_strip(const WeightGradient& g, const Strip& s, RowRing ring, const RowTasks::Range& range,
                                   std::int64_t image, float* packed_dy, TapSums& sums) {
   TapRows taps;
@@ -126,12 +129,13 @@ DNAS_ALWAYS_INLINE void sum_strip(const WeightGradient& g, const Strip& s, RowRi
       in.dy = packed_dy;
       in.dy_stride = lanes16;
     }
-    sum_row(in, taps.count, g.kernel, sums.floats + taps.first * g.kernel * lanes16, g.wide);
+    sum_row<N>(in, taps.count, g.kernel, sums.floats + taps.first * g.kernel * lanes16);
   }
 }
 
 /// The gradient of the chunk's images and rows, written to part [kernel, kernel, C].
-DNAS_MULTIVERSION void sum_chunk(const WeightGradient& g, const RowTasks::Range& range, float* part) {
+template <int N>
+DNAS_ALWAYS_INLINE void sum_range(const WeightGradient& g, const RowTasks::Range& range, float* part) {
   RingMemory memory;
   TapSums sums;
   alignas(64) float packed_dy[Strip::max_columns * lanes16];
@@ -147,7 +151,7 @@ DNAS_MULTIVERSION void sum_chunk(const WeightGradient& g, const RowTasks::Range&
         }
         std::fill_n(sums.floats, taps * lanes16, 0.0F);
         for (std::int64_t image = range.image; image < range.image_end; ++image) {
-          sum_strip(g, s, ring, range, image, packed_dy, sums);
+          sum_strip<N>(g, s, ring, range, image, packed_dy, sums);
         }
         for (int t = 0; t < taps; ++t) {
           float* to = part + t * channels + s.channel;
@@ -159,6 +163,9 @@ DNAS_MULTIVERSION void sum_chunk(const WeightGradient& g, const RowTasks::Range&
         }
       });
 }
+
+DNAS_ISA_VERSIONS(sum_chunk, sum_range, (const WeightGradient& g, const RowTasks::Range& range, float* part),
+                  (g, range, part))
 
 /// Chunks large enough that adding the parts up costs little, enough of them for many threads.
 RowTasks chunks(std::int64_t images, std::int64_t rows) {
@@ -192,7 +199,7 @@ std::size_t depthwise_conv_backward_weight_workspace(const DepthwiseConv& conv, 
 void depthwise_conv_backward_weight(const Context& ctx, const DepthwiseConv& conv, const TensorView& x,
                                     const TensorView& dy, const TensorView& dw, Write write,
                                     std::span<std::byte> workspace) {
-  WeightGradient g{{}, {}, x, dy, conv.kernel, wide_registers()};
+  WeightGradient g{{}, {}, x, dy, conv.kernel};
   g.rows = window_forward(x.shape[1], dy.shape[1], conv.kernel, conv.stride, conv.dilation, conv.padding);
   g.cols = window_forward(x.shape[2], dy.shape[2], conv.kernel, conv.stride, conv.dilation, conv.padding);
   const RowTasks tasks = chunks(dy.shape[0], dy.shape[1]);

@@ -1,6 +1,5 @@
 #include "core/parallel_for.hpp"
 #include "core/simd.hpp"
-#include "core/v16.hpp"
 #include "ops/pool_cpu.hpp"
 
 #include <cstdint>
@@ -8,27 +7,22 @@
 namespace dnas::kernels::cpu {
 namespace {
 
-/// y[c] = scale * sum over `pixels` of x[pixel, c]. Sixteen channels at a time; within a channel in order of pixels.
-DNAS_MULTIVERSION void mean_image(const float* x, std::int64_t pixels, std::int64_t pixel_stride, std::int64_t channels,
-                                  float* y) {
+/// y[c] = mean over `pixels` of x[pixel, c], summed in order of pixels.
+DNAS_MULTIVERSION void mean_image(const float* __restrict x, std::int64_t pixels, std::int64_t pixel_stride,
+                                  std::int64_t channels, float* __restrict y) {
+  for (std::int64_t c = 0; c < channels; ++c)
+    y[c] = 0.0F;
+  for (std::int64_t p = 0; p < pixels; ++p, x += pixel_stride) {
+    for (std::int64_t c = 0; c < channels; ++c)
+      y[c] += x[c];
+  }
   const float count = static_cast<float>(pixels);
-  std::int64_t c = 0;
-  for (; c + lanes16 <= channels; c += lanes16) {
-    V16 sum{};
-    for (std::int64_t p = 0; p < pixels; ++p)
-      sum += v16(x + p * pixel_stride + c);
-    v16(y + c) = sum / count;
-  }
-  for (; c < channels; ++c) {
-    float sum = 0.0F;
-    for (std::int64_t p = 0; p < pixels; ++p)
-      sum += x[p * pixel_stride + c];
-    y[c] = sum / count;
-  }
+  for (std::int64_t c = 0; c < channels; ++c)
+    y[c] /= count;
 }
 
-DNAS_MULTIVERSION void spread_image(const float* dy, std::int64_t pixels, std::int64_t pixel_stride,
-                                    std::int64_t channels, float* dx, bool add) {
+DNAS_MULTIVERSION void spread_image(const float* __restrict dy, std::int64_t pixels, std::int64_t pixel_stride,
+                                    std::int64_t channels, float* __restrict dx, bool add) {
   const float count = static_cast<float>(pixels);
   for (std::int64_t p = 0; p < pixels; ++p, dx += pixel_stride) {
     if (add) {

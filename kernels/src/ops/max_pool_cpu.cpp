@@ -1,5 +1,5 @@
 #include "core/parallel_for.hpp"
-#include "core/simd.hpp"
+#include "core/v16.hpp"
 #include "ops/packed_rows.hpp"
 #include "ops/pool_cpu.hpp"
 #include "ops/row_tasks.hpp"
@@ -13,7 +13,6 @@
 namespace dnas::kernels::cpu {
 namespace {
 
-constexpr int tile_vectors = 4;
 constexpr int packed_floats = Strip::max_columns * lanes16 + Strip::overhang;
 
 struct MaxPool {
@@ -52,32 +51,56 @@ DNAS_ALWAYS_INLINE void pack_keys(const Strip& s, const WindowAxis& cols, float*
   }
 }
 
-/// One output row of the forward pass: maxima, and their positions as integers.
-DNAS_ALWAYS_INLINE void max_row(const MaxPool& g, const Strip& s, const TapRows& taps, float* best_row,
-                                float* position_row) {
-  for (int at = 0; at < s.vectors * lanes16; at += tile_vectors * lanes16) {
-    I16 best[tile_vectors];
-    I16 position[tile_vectors];
-    for (int t = 0; t < tile_vectors; ++t) {
-      best[t] = I16{} + padding_key;
-      position[t] = I16{};
+/// The largest keys so far and their positions.
+template <int N>
+struct Winners {
+  using Ints = typename detail::Registers<N>::Ints;
+  static constexpr int parts = lanes16 / N;
+
+  Ints best[parts];
+  Ints position[parts];
+
+  DNAS_ALWAYS_INLINE void clear() {
+    for (int i = 0; i < parts; ++i) {
+      best[i] = Ints{} + padding_key;
+      position[i] = Ints{};
     }
+  }
+  DNAS_ALWAYS_INLINE void compare(const float* keys, int here) {
+    Ints key;
+    for (int i = 0; i < parts; ++i) {
+      detail::load(key, keys + i * N);
+      position[i] = key > best[i] ? Ints{} + here : position[i];
+      best[i] = key > best[i] ? key : best[i];
+    }
+  }
+  DNAS_ALWAYS_INLINE void store(float* values, float* positions) const {
+    for (int i = 0; i < parts; ++i) {
+      const Ints bits = best[i] ^ ((best[i] >> 31) & std::numeric_limits<int>::max());  // flip_negative
+      detail::store(values + i * N, bits);
+      detail::store(positions + i * N, position[i]);
+    }
+  }
+};
+
+/// One output row of the forward pass: maxima, and their positions as integers.
+template <int N>
+DNAS_ALWAYS_INLINE void max_row(const MaxPool& g, const Strip& s, const TapRows& taps, float* best, float* position) {
+  constexpr int tile = V16<N>::tile / 2;  // two registers each
+  for (int at = 0; at < s.vectors * lanes16; at += tile * lanes16) {
+    Winners<N> winners[tile];
+    for (int t = 0; t < tile; ++t)
+      winners[t].clear();
     for (int a = 0; a < taps.count; ++a) {
       for (int b = 0; b < g.kernel; ++b) {
-        const I16 here = I16{} + ((taps.first + a) * g.kernel + b);
         const float* x = taps.row[a] + at + s.tap_offset[static_cast<std::size_t>(b)];
 #pragma GCC unroll 4
-        for (int t = 0; t < tile_vectors; ++t) {
-          const I16 key = i16(x + t * lanes16);
-          position[t] = key > best[t] ? here : position[t];
-          best[t] = key > best[t] ? key : best[t];
-        }
+        for (int t = 0; t < tile; ++t)
+          winners[t].compare(x + t * lanes16, (taps.first + a) * g.kernel + b);
       }
     }
-    for (int t = 0; t < tile_vectors; ++t) {
-      i16(best_row + at + t * lanes16) = best[t] ^ ((best[t] >> 31) & std::numeric_limits<int>::max());
-      i16(position_row + at + t * lanes16) = position[t];
-    }
+    for (int t = 0; t < tile; ++t)
+      winners[t].store(best + at + t * lanes16, position + at + t * lanes16);
   }
 }
 
@@ -106,7 +129,8 @@ DNAS_ALWAYS_INLINE void store_positions(const Strip& s, const float* from, std::
   copy_bytes(s, to, channels, bytes, s.lanes, s.columns);
 }
 
-DNAS_MULTIVERSION void max_forward_task(const MaxPool& g, const RowTasks::Range& range) {
+template <int N>
+DNAS_ALWAYS_INLINE void max_forward(const MaxPool& g, const RowTasks::Range& range) {
   RingMemory memory;
   RowRing ring;
   TapRows taps;
@@ -124,7 +148,7 @@ DNAS_MULTIVERSION void max_forward_task(const MaxPool& g, const RowTasks::Range&
               pack_keys(s, g.cols, ring.row(ring.next), image_row(g.source, image, ring.next), g.source.pixel_stride);
             }
             find_tap_rows(taps, ring, g.rows, o);
-            max_row(g, s, taps, best, position);
+            max_row<N>(g, s, taps, best, position);
             store_pixels(s, output_row(s, g.rows, g.cols, g.output, image, o), g.output.pixel_stride, best, false);
             const std::int64_t pixel = (image * g.output.shape[1] + o) * g.output.shape[2] + s.column;
             store_positions(s, position, g.argmax + pixel * channels + s.channel, channels);
@@ -145,30 +169,46 @@ DNAS_ALWAYS_INLINE void pack_positions(const Strip& s, const WindowAxis& cols, f
     target[i] = std::bit_cast<float>(static_cast<int>(bytes[i]));
 }
 
+/// sum += dy where the winner's position is `here`.
+template <int N>
+DNAS_ALWAYS_INLINE void collect(V16<N>& sum, const float* dy, const float* won, int here) {
+  typename V16<N>::Register gradient;
+  typename detail::Registers<N>::Ints position;
+  for (int i = 0; i < V16<N>::parts; ++i) {
+    detail::load(gradient, dy + i * N);
+    detail::load(position, won + i * N);
+    sum.part[i] += position == here ? gradient : typename V16<N>::Register{};
+  }
+}
+
 /// One output row of the backward pass: every input collects dy of the windows that it won.
+template <int N>
 DNAS_ALWAYS_INLINE void collect_row(const MaxPool& g, const Strip& s, const TapRows& dy, const TapRows& won,
                                     float* collected) {
-  for (int at = 0; at < s.vectors * lanes16; at += tile_vectors * lanes16) {
-    V16 sum[tile_vectors] = {};
+  constexpr int tile = std::min(4, V16<N>::tile);
+  for (int at = 0; at < s.vectors * lanes16; at += tile * lanes16) {
+    V16<N> sum[tile];
+    for (int t = 0; t < tile; ++t)
+      sum[t].clear();
     for (int a = 0; a < dy.count; ++a) {
       const int row_position = g.rows.tap[static_cast<std::size_t>(dy.first + a)].index * g.kernel;
       for (int b = 0; b < g.cols.taps; ++b) {
         const auto tap = static_cast<std::size_t>(b);
-        const I16 here = I16{} + (row_position + g.cols.tap[tap].index);
+        const int here = row_position + g.cols.tap[tap].index;
         const std::int64_t offset = at + s.tap_offset[tap];
 #pragma GCC unroll 4
-        for (int t = 0; t < tile_vectors; ++t) {
-          const I16 mine = i16(won.row[a] + offset + t * lanes16) == here;
-          sum[t] += mine ? V16(v16(dy.row[a] + offset + t * lanes16)) : V16{};
+        for (int t = 0; t < tile; ++t) {
+          collect(sum[t], dy.row[a] + offset + t * lanes16, won.row[a] + offset + t * lanes16, here);
         }
       }
     }
-    for (int t = 0; t < tile_vectors; ++t)
-      v16(collected + at + t * lanes16) = sum[t];
+    for (int t = 0; t < tile; ++t)
+      sum[t].store(collected + at + t * lanes16);
   }
 }
 
-DNAS_MULTIVERSION void max_backward_task(const MaxPool& g, const RowTasks::Range& range) {
+template <int N>
+DNAS_ALWAYS_INLINE void max_backward(const MaxPool& g, const RowTasks::Range& range) {
   RingMemory dy_memory;
   RingMemory won_memory;
   RowRing dy_ring;
@@ -195,13 +235,16 @@ DNAS_MULTIVERSION void max_backward_task(const MaxPool& g, const RowTasks::Range
             }
             find_tap_rows(dy, dy_ring, g.rows, o);
             find_tap_rows(won, won_ring, g.rows, o);
-            collect_row(g, s, dy, won, collected);
+            collect_row<N>(g, s, dy, won, collected);
             store_pixels(s, output_row(s, g.rows, g.cols, g.output, image, o), g.output.pixel_stride * g.cols.out_step,
                          collected, g.add);
           }
         }
       });
 }
+
+DNAS_ISA_VERSIONS(max_forward_task, max_forward, (const MaxPool& g, const RowTasks::Range& range), (g, range))
+DNAS_ISA_VERSIONS(max_backward_task, max_backward, (const MaxPool& g, const RowTasks::Range& range), (g, range))
 
 }  // namespace
 

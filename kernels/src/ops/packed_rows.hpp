@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 // Source rows of a sliding-window operation, copied into a small scratch so that the inner loops see no borders, no
 // strides, no ragged channels: a block of channels of one row lies there as [columns + padding][lanes], and sixteen
@@ -70,40 +71,43 @@ DNAS_ALWAYS_INLINE void make_strip(Strip& s, const WindowAxis& cols, std::int64_
 /// Copies `count` pixels of `s.valid` channels.
 DNAS_ALWAYS_INLINE void copy_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from,
                                     std::int64_t from_stride, std::int64_t count) {
-  if (s.valid == 16) {
-    for (std::int64_t q = 0; q < count; ++q)
-      v16(to + q * to_stride) = v16(from + q * from_stride);
-  } else if (s.valid == 8) {
-    for (std::int64_t q = 0; q < count; ++q)
-      v8(to + q * to_stride) = v8(from + q * from_stride);
-  } else if (s.valid == 4) {
-    for (std::int64_t q = 0; q < count; ++q)
-      v4(to + q * to_stride) = v4(from + q * from_stride);
-  } else {
-    for (std::int64_t q = 0; q < count; ++q) {
+  // Copies of known size are single moves.
+  for (std::int64_t q = 0; q < count; ++q, to += to_stride, from += from_stride) {
+    if (s.valid == 16) {
+      std::memcpy(to, from, 16 * sizeof(float));
+    } else if (s.valid == 8) {
+      std::memcpy(to, from, 8 * sizeof(float));
+    } else if (s.valid == 4) {
+      std::memcpy(to, from, 4 * sizeof(float));
+    } else {
       for (int c = 0; c < s.valid; ++c)
-        to[q * to_stride + c] = from[q * from_stride + c];
+        to[c] = from[c];
     }
   }
+}
+
+template <int Channels>
+DNAS_ALWAYS_INLINE void add_pixel(float* __restrict to, const float* __restrict from) {
+  for (int c = 0; c < Channels; ++c)
+    to[c] += from[c];
 }
 
 /// Writes or adds the strip's packed output row to pixels `to_stride` apart.
 DNAS_ALWAYS_INLINE void store_pixels(const Strip& s, float* to, std::int64_t to_stride, const float* from, bool add) {
   if (!add) {
     copy_pixels(s, to, to_stride, from, s.lanes, s.columns);
-  } else if (s.valid == 16) {
-    for (std::int64_t q = 0; q < s.columns; ++q)
-      v16(to + q * to_stride) += v16(from + q * s.lanes);
-  } else if (s.valid == 8) {
-    for (std::int64_t q = 0; q < s.columns; ++q)
-      v8(to + q * to_stride) += v8(from + q * s.lanes);
-  } else if (s.valid == 4) {
-    for (std::int64_t q = 0; q < s.columns; ++q)
-      v4(to + q * to_stride) += v4(from + q * s.lanes);
-  } else {
-    for (std::int64_t q = 0; q < s.columns; ++q) {
+    return;
+  }
+  for (int q = 0; q < s.columns; ++q, to += to_stride, from += s.lanes) {
+    if (s.valid == 16) {
+      add_pixel<16>(to, from);
+    } else if (s.valid == 8) {
+      add_pixel<8>(to, from);
+    } else if (s.valid == 4) {
+      add_pixel<4>(to, from);
+    } else {
       for (int c = 0; c < s.valid; ++c)
-        to[q * to_stride + c] += from[q * s.lanes + c];
+        to[c] += from[c];
     }
   }
 }
