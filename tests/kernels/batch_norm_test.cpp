@@ -1,10 +1,8 @@
 #include "dnas/kernels/batch_norm.hpp"
 
-#include "dnas/kernels/error.hpp"
 #include "reference/batch_norm_ref.hpp"
 #include "support/tensors.hpp"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,8 +20,6 @@ namespace {
 using test::Gap;
 using test::max_relative_error;
 using test::Tensor;
-using ::testing::HasSubstr;
-using ::testing::ThrowsMessage;
 
 // f32 parameters and one f32 multiply-add per element; sums are f64 over runs of at most 128.
 constexpr double tolerance = 3e-6;
@@ -329,85 +325,6 @@ TEST(BatchNorm, InferenceTakesMoreChannelsThanFitOnItsStack) {
   EXPECT_LE(
       max_relative_error(layer.x, reference::batch_norm(fresh.x.doubles(), running, ones, zeros, fresh.epsilon())),
       tolerance);
-}
-
-TEST(BatchNorm, RefusesBadArguments) {
-  Layer layer{Shape{2, 3, 3, 4}};
-  const Context ctx = Context::cpu(1);
-  Tensor vector(Shape{3});
-  Tensor matrix(Shape{18, 4});
-  struct Arguments {
-    TensorView x, gamma, beta, running_mean, running_var, y, mean, rstd, dy, dx, dgamma, dbeta;
-  };
-  const Arguments good{layer.x.view(),           layer.gamma.view(), layer.beta.view(),   layer.running_mean.view(),
-                       layer.running_var.view(), layer.y.view(),     layer.mean.view(),   layer.rstd.view(),
-                       layer.dy.view(),          layer.dx.view(),    layer.dgamma.view(), layer.dbeta.view()};
-  std::span<std::byte> workspace = layer.workspace.span();
-  const auto expect_forward_error = [&](TensorView Arguments::*argument, const TensorView& bad, const char* message) {
-    Arguments a = good;
-    a.*argument = bad;
-    EXPECT_THAT(
-        [&] {
-          batch_norm_forward(ctx, layer.bn, a.x, a.gamma, a.beta, a.running_mean, a.running_var, a.y, a.mean, a.rstd,
-                             workspace);
-        },
-        ThrowsMessage<ShapeError>(HasSubstr(message)));
-  };
-  expect_forward_error(&Arguments::x, matrix.view(), "batch_norm_forward: x is [18, 4], expected a tensor of rank 4");
-  expect_forward_error(&Arguments::y, matrix.view(), "batch_norm_forward: y is [18, 4], expected [2, 3, 3, 4]");
-  expect_forward_error(&Arguments::x, TensorView(layer.x.view().data, Shape{0, 3, 3, 4}), "at least one element");
-  expect_forward_error(&Arguments::gamma, vector.view(), "batch_norm_forward: gamma is [3], expected [4]");
-  expect_forward_error(&Arguments::beta, vector.view(), "batch_norm_forward: beta");
-  expect_forward_error(&Arguments::beta, {}, "batch_norm_forward: beta is a null view but gamma is not");
-  expect_forward_error(&Arguments::running_mean, {}, "running_mean is a null view but running_var is not");
-  expect_forward_error(&Arguments::running_mean, vector.view(), "batch_norm_forward: running_mean");
-  expect_forward_error(&Arguments::running_var, vector.view(), "batch_norm_forward: running_var");
-  expect_forward_error(&Arguments::mean, vector.view(), "batch_norm_forward: mean");
-  expect_forward_error(&Arguments::rstd, vector.view(), "batch_norm_forward: rstd");
-
-  const auto expect_inference_error = [&](TensorView Arguments::*argument, const TensorView& bad, const char* message) {
-    Arguments a = good;
-    a.*argument = bad;
-    EXPECT_THAT([&] { batch_norm_inference(ctx, layer.bn, a.x, a.gamma, a.beta, a.running_mean, a.running_var, a.y); },
-                ThrowsMessage<ShapeError>(HasSubstr(message)));
-  };
-  expect_inference_error(&Arguments::running_mean, {}, "batch_norm_inference: running_mean");
-  expect_inference_error(&Arguments::running_var, vector.view(), "batch_norm_inference: running_var");
-  expect_inference_error(&Arguments::y, matrix.view(), "batch_norm_inference: y");
-
-  const auto expect_backward_error = [&](TensorView Arguments::*argument, const TensorView& bad, const char* message) {
-    Arguments a = good;
-    a.*argument = bad;
-    EXPECT_THAT(
-        [&] {
-          batch_norm_backward(ctx, a.x, a.gamma, a.mean, a.rstd, a.dy, a.dx, Write::overwrite, a.dgamma, a.dbeta,
-                              workspace);
-        },
-        ThrowsMessage<ShapeError>(HasSubstr(message)));
-  };
-  expect_backward_error(&Arguments::x, matrix.view(), "batch_norm_backward: x");
-  expect_backward_error(&Arguments::gamma, vector.view(), "batch_norm_backward: gamma");
-  expect_backward_error(&Arguments::mean, vector.view(), "batch_norm_backward: mean");
-  expect_backward_error(&Arguments::rstd, {}, "batch_norm_backward: rstd");
-  expect_backward_error(&Arguments::dy, matrix.view(), "batch_norm_backward: dy");
-  expect_backward_error(&Arguments::dx, matrix.view(), "batch_norm_backward: dx");
-  expect_backward_error(&Arguments::dgamma, vector.view(), "batch_norm_backward: dgamma");
-  expect_backward_error(&Arguments::dbeta, vector.view(), "batch_norm_backward: dbeta");
-
-  workspace = workspace.first(workspace.size() - 1);
-  expect_forward_error(&Arguments::x, good.x, "batch_norm_forward: workspace has");
-  expect_backward_error(&Arguments::x, good.x, "batch_norm_backward: workspace has");
-}
-
-TEST(BatchNorm, RefusesOtherTypes) {
-  Layer layer{Shape{2, 3, 3, 4}};
-  const TensorView integers(layer.x.view().data, layer.shape, DType::i32);
-  EXPECT_THAT(
-      [&] {
-        batch_norm_inference(Context::cpu(1), layer.bn, integers, {}, {}, layer.running_mean.view(),
-                             layer.running_var.view(), layer.y.view());
-      },
-      ThrowsMessage<DtypeError>(HasSubstr("batch_norm_inference: x is i32, expected f32")));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <limits>
 #include <ostream>
 
@@ -77,6 +78,24 @@ TEST_P(Elementwise, CopyOverwritesAndAccumulates) {
   copy(ctx, other.view(), y.view(), Write::accumulate);
   EXPECT_LE(max_relative_error(y, reference::sum(x.doubles(), other.doubles())), one_sum);
   EXPECT_TRUE(y.gaps_untouched());
+}
+
+TEST_P(Elementwise, ThreadsDoNotChangeABit) {
+  const auto results = [&](int threads) {
+    const Context context = Context::cpu(threads);
+    std::array out{Tensor(GetParam().shape, GetParam().gap), Tensor(GetParam().shape, GetParam().gap),
+                   Tensor::filled(GetParam().shape, 1.0F, GetParam().gap)};
+    relu_forward(context, x.view(), out[0].view());
+    relu_backward(context, x.view(), other.view(), out[1].view(), Write::overwrite);
+    copy(context, x.view(), out[2].view(), Write::accumulate);
+    return out;
+  };
+  const auto one = results(1);
+  for (const int threads : {2, 3}) {
+    const auto many = results(threads);
+    for (std::size_t i = 0; i < many.size(); ++i)
+      EXPECT_TRUE(many[i].same_bits(one[i]));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, Elementwise,

@@ -119,11 +119,22 @@ TEST_P(OptimizerStep, ThreadsDoNotChangeABit) {
     adam_step(Context::cpu(threads), step, span_of(grad), span_of(state[1]), span_of(state[2]), span_of(state[0]));
     return state;
   };
+  const auto sgd = [&](int threads) {
+    std::array state{Tensor::random(w.shape(), 1), Tensor::filled(w.shape(), 0.5F)};
+    const SgdStep step{.learning_rate = 0.01F, .momentum = 0.9F, .weight_decay = 0.1F};
+    sgd_step(Context::cpu(threads), step, span_of(grad), span_of(state[1]), span_of(state[0]));
+    axpy(Context::cpu(threads), 0.3F, span_of(grad), span_of(state[0]));
+    return state;
+  };
   const auto one = adam(1);
+  const auto one_sgd = sgd(1);
   for (const int threads : {2, 3}) {
     const auto many = adam(threads);
     for (std::size_t i = 0; i < many.size(); ++i)
       EXPECT_TRUE(many[i].same_bits(one[i]));
+    const auto many_sgd = sgd(threads);
+    for (std::size_t i = 0; i < many_sgd.size(); ++i)
+      EXPECT_TRUE(many_sgd[i].same_bits(one_sgd[i]));
     EXPECT_EQ(squared_norm(Context::cpu(threads), span_of(w)), squared_norm(Context::cpu(1), span_of(w)));
   }
 }

@@ -149,11 +149,21 @@ TEST_P(WeightedSum, ThreadsDoNotChangeABit) {
                                   workspace.span());
     return dw;
   };
+  const auto data = [&](int threads) {
+    std::vector<Tensor> dx;
+    for (const Gap gap : node.gaps)
+      dx.push_back(Tensor::filled(node.shape, 1.0F, gap));
+    const std::vector<Write> write(node.terms, Write::accumulate);
+    weighted_sum_backward_data(Context::cpu(threads), node.index, node.w.view(), dy.view(), Node::views_of(dx), write);
+    return dx;
+  };
   const Tensor y = forward(1);
+  const auto dx = data(1);
   const Tensor dw = weights(1);
   for (const int threads : {2, 3}) {
     EXPECT_TRUE(forward(threads).same_bits(y));
     EXPECT_TRUE(weights(threads).same_bits(dw));
+    EXPECT_TRUE(std::ranges::equal(data(threads), dx, [](const Tensor& a, const Tensor& b) { return a.same_bits(b); }));
   }
 }
 

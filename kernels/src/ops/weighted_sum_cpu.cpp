@@ -30,11 +30,11 @@ struct Term {
 template <Write write>
 [[gnu::always_inline]] inline void four_terms_block(const std::array<Term, fused_terms>& terms, Rows y,
                                                     std::int64_t rows, std::int64_t width) {
-  const auto [term_a, term_b, term_c, term_d] = terms;
-  const float weight_a = term_a.weight;
-  const float weight_b = term_b.weight;
-  const float weight_c = term_c.weight;
-  const float weight_d = term_d.weight;
+  // Copies in locals, which no write to y can change: the weights stay in registers.
+  const Term term_a = terms[0];
+  const Term term_b = terms[1];
+  const Term term_c = terms[2];
+  const Term term_d = terms[3];
   for_column_blocks(
       width, [&](auto lanes, std::int64_t column) __attribute__((always_inline)) {
         for (std::int64_t row = 0; row < rows; ++row) {
@@ -45,11 +45,11 @@ template <Write write>
           float* to = y(row, column);
 #pragma omp simd
           for (int i = 0; i < lanes; ++i) {
-            float sum = weight_a * a[i];
+            float sum = term_a.weight * a[i];
             if (write == Write::accumulate) sum += to[i];
-            sum += weight_b * b[i];
-            sum += weight_c * c[i];
-            sum += weight_d * d[i];
+            sum += term_b.weight * b[i];
+            sum += term_c.weight * c[i];
+            sum += term_d.weight * d[i];
             to[i] = sum;
           }
         }
