@@ -2,6 +2,7 @@
 
 #include "dnas/engine/file.hpp"
 #include "dnas/kernels/error.hpp"
+#include "support/allocation_count.hpp"
 #include "support/temp_folder.hpp"
 #include "support/throws.hpp"
 
@@ -224,7 +225,9 @@ TEST(SafetensorsReader, RefusesAHeaderLongerThanTheFile) {
     std::string file(8, '\0');
     std::memcpy(file.data(), &length, 8);
     spill(folder / "f", file);
+    const std::int64_t before = test::allocated_bytes();
     EXPECT_THAT(message_of<DataError>([&] { SafetensorsReader(folder / "f"); }), HasSubstr("at most 0 are possible"));
+    EXPECT_LT(test::allocated_bytes() - before, 1 << 20);
   }
 }
 

@@ -114,8 +114,9 @@ Dataset open_idx_dataset(const std::string& name, const std::filesystem::path& r
   if (root.empty()) throw MissingError(fmt::format("{}: no folder was given; {}", name, hint));
   const std::array<std::filesystem::path, 2> folders{root, root / subfolder};
   const auto read = [&](const std::string& part) {
-    return read_idx(find(folders, part + "-images-idx3-ubyte", name, hint),
-                    find(folders, part + "-labels-idx1-ubyte", name, hint), expected);
+    const std::filesystem::path images = find(folders, part + "-images-idx3-ubyte", name, hint);
+    const std::filesystem::path labels = find(folders, part + "-labels-idx1-ubyte", name, hint);
+    return read_idx(images, labels, expected);
   };
   Dataset dataset;
   dataset.name = name;
