@@ -33,6 +33,7 @@ const Case cases[] = {
     {"OneElement", {1, 1, 1, 1}, 1, 1, 0},         // nothing to divide among threads
     {"WideVectors", {1, 2, 2, 1100}, 1104, 2, 0},  // more vectors than threads
     {"WideFloats", {1, 2, 1, 300}, 300, 9, 0},     // several turns per pixel and tile
+    {"LongRuns", {1, 1, 1, 4500}, 4500, 2, 1},     // threads add more than one f32 run
     {"ManyTerms", {2, 3, 3, 8}, 8, 70, 0},         // more than one launch holds
 };
 
