@@ -34,7 +34,7 @@ struct Fiber {
 /// One block at a time, and the fibers and their stacks that all blocks use.
 class Executor {
  public:
-  unsigned schedule = 0;
+  Schedule schedule = Schedule::ascending;
 
   void run_grid(const Extent& grid, const Extent& block, const std::function<void()>& kernel) {
     gridDim = grid;
@@ -42,7 +42,7 @@ class Executor {
     kernel_ = &kernel;
     fibers_.resize(block.count());
     warps_.resize((fibers_.size() + warp_size - 1) / warp_size);
-    random_.seed(schedule);
+    random_.seed(1);
     for (unsigned z = 0; z < grid.z; ++z) {
       for (unsigned y = 0; y < grid.y; ++y) {
         for (unsigned x = 0; x < grid.x; ++x) {
@@ -81,7 +81,10 @@ class Executor {
 
  private:
   void run_block();
-  void resume(std::size_t thread);
+  bool run_turn(std::vector<std::size_t>& order);
+  bool run_warps();
+  [[nodiscard]] bool all_returned() const;
+  bool resume(std::size_t thread);
   void suspend() { swapcontext(&fibers_[current_].context, &scheduler_); }
   bool release(State waiting, std::size_t begin, std::size_t end);
   [[nodiscard]] std::string describe() const;
@@ -115,28 +118,56 @@ void Executor::run_block() {
   }
   std::vector<std::size_t> order(fibers_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  if (schedule == 1) std::reverse(order.begin(), order.end());
-
-  const auto returned = [](const Fiber& fiber) { return fiber.state == State::returned; };
-  while (!std::all_of(fibers_.begin(), fibers_.end(), returned)) {
-    if (schedule > 1) std::shuffle(order.begin(), order.end(), random_);
-    for (const std::size_t thread : order) {
-      if (fibers_[thread].state == State::ready) resume(thread);
-      if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-    }
-    bool released = release(State::at_barrier, 0, fibers_.size());
-    for (std::size_t begin = 0; begin < fibers_.size(); begin += warp_size) {
-      if (release(State::at_warp_operation, begin, std::min(begin + warp_size, fibers_.size()))) released = true;
-    }
-    if (!released && !std::all_of(fibers_.begin(), fibers_.end(), returned)) throw Error(describe());
+  if (schedule == Schedule::descending) std::reverse(order.begin(), order.end());
+  bool moved = true;
+  while (!all_returned()) {
+    if (!moved) throw Error(describe());
+    moved = schedule == Schedule::by_warp ? run_warps() : run_turn(order);
+    if (release(State::at_barrier, 0, fibers_.size())) moved = true;
   }
 }
 
-void Executor::resume(std::size_t thread) {
+/// Every thread that can go on does so once, then those warps that are complete. False if nothing happened.
+bool Executor::run_turn(std::vector<std::size_t>& order) {
+  if (schedule == Schedule::shuffled) std::shuffle(order.begin(), order.end(), random_);
+  bool moved = false;
+  for (const std::size_t thread : order) {
+    if (resume(thread)) moved = true;
+  }
+  for (std::size_t begin = 0; begin < fibers_.size(); begin += warp_size) {
+    if (release(State::at_warp_operation, begin, std::min(begin + warp_size, fibers_.size()))) moved = true;
+  }
+  return moved;
+}
+
+/// Every warp runs until its lanes wait for the block. False if nothing happened.
+bool Executor::run_warps() {
+  bool moved = false;
+  for (std::size_t warp = warps_.size(); warp-- > 0;) {
+    const std::size_t begin = warp * warp_size;
+    const std::size_t end = std::min(begin + warp_size, fibers_.size());
+    do {
+      for (std::size_t thread = begin; thread < end; ++thread) {
+        if (resume(thread)) moved = true;
+      }
+    } while (release(State::at_warp_operation, begin, end));
+  }
+  return moved;
+}
+
+bool Executor::all_returned() const {
+  return std::all_of(fibers_.begin(), fibers_.end(), [](const Fiber& fiber) { return fiber.state == State::returned; });
+}
+
+/// Runs the thread until it waits or returns. False if it could not go on.
+bool Executor::resume(std::size_t thread) {
+  if (fibers_[thread].state != State::ready) return false;
   current_ = thread;
   const auto i = static_cast<unsigned>(thread);
   threadIdx = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
   swapcontext(&scheduler_, &fibers_[thread].context);
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+  return true;
 }
 
 /// Lets the threads [begin, end) go on if all that have not returned wait for the same thing.
@@ -167,7 +198,7 @@ std::string Executor::describe() const {
 
 }  // namespace
 
-void set_schedule(unsigned schedule) noexcept {
+void set_schedule(Schedule schedule) noexcept {
   executor().schedule = schedule;
 }
 

@@ -31,9 +31,18 @@ inline Extent blockIdx;   // NOLINT(readability-identifier-naming)
 inline Extent blockDim;   // NOLINT(readability-identifier-naming)
 inline Extent gridDim;    // NOLINT(readability-identifier-naming)
 
-/// The order in which threads take their turns: 0 ascending, 1 descending, above that a random order drawn anew for
-/// every turn, the same for the same number. A test of a kernel passes under several.
-void set_schedule(unsigned schedule) noexcept;
+/// Who runs next. No order is promised by a GPU, so a test of a kernel passes under all of them.
+enum class Schedule : std::uint8_t {
+  ascending,   ///< threads take turns in order
+  descending,  ///< in reverse order
+  shuffled,    ///< in a random order, drawn anew for every turn, the same in every run
+  by_warp,     ///< the last warp runs as far as it can, then the one before it ...
+};
+
+inline constexpr Schedule all_schedules[] = {Schedule::ascending, Schedule::descending, Schedule::shuffled,
+                                             Schedule::by_warp};
+
+void set_schedule(Schedule schedule) noexcept;
 
 /// Runs `kernel` once for every thread of the grid, block after block.
 /// @throws Error if a block cannot go on

@@ -60,7 +60,7 @@ __global__ void block_sum_kernel(const double* in, double* out) {
   }
 }
 
-class Executor : public testing::TestWithParam<unsigned> {
+class Executor : public testing::TestWithParam<simt::Schedule> {
  protected:
   void SetUp() override { simt::set_schedule(GetParam()); }
 };
@@ -119,11 +119,11 @@ TEST_P(Executor, BlockSumAddsAllThreads) {
   EXPECT_EQ(out, (std::vector<double>{2016.0, 4032.0}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Schedules, Executor, testing::Values(0, 1, 2, 3));
+INSTANTIATE_TEST_SUITE_P(Schedules, Executor, testing::ValuesIn(simt::all_schedules));
 
 TEST(ExecutorSchedules, MissingBarrierShowsUnderSomeSchedule) {
   int wrong = 0;
-  for (unsigned schedule = 0; schedule < 4; ++schedule) {
+  for (const simt::Schedule schedule : simt::all_schedules) {
     simt::set_schedule(schedule);
     std::vector<int> out(threads, -2);
     launch("neighbour", neighbour_kernel<false>, 1, threads, nullptr, out.data());

@@ -15,7 +15,7 @@ namespace {
 using simt::DeviceArray;
 
 /// Length, floats behind a 16-byte boundary, schedule.
-class OptimizerStepCuda : public testing::TestWithParam<std::tuple<std::size_t, std::size_t, unsigned>> {
+class OptimizerStepCuda : public testing::TestWithParam<std::tuple<std::size_t, std::size_t, simt::Schedule>> {
  protected:
   void SetUp() override { simt::set_schedule(std::get<2>(GetParam())); }
   [[nodiscard]] std::size_t count() const { return std::get<0>(GetParam()); }
@@ -103,12 +103,12 @@ TEST_P(OptimizerStepCuda, AdamStepMatchesLoop) {
 
 INSTANTIATE_TEST_SUITE_P(Lengths, OptimizerStepCuda,
                          testing::Combine(testing::Values(1, 3, 4, 5, 1024, 4097), testing::Values(0, 1),
-                                          testing::Values(1, 2)));
+                                          testing::Values(simt::Schedule::shuffled, simt::Schedule::by_warp)));
 
 TEST(OptimizerStepCudaLong, ArraysAreWalkedWithAStride) {
   // More elements than all threads of the largest grid together.
   constexpr std::size_t count = 300'001;
-  simt::set_schedule(0);
+  simt::set_schedule(simt::Schedule::ascending);
   DeviceArray x(count, 1, 1);
   DeviceArray y(count, 2, 1);
   const float a = 2.0F;
@@ -127,7 +127,7 @@ TEST(OptimizerStepCudaLong, ArraysAreWalkedWithAStride) {
 }
 
 TEST(OptimizerStepCudaEmpty, NormOfNothingIsZero) {
-  simt::set_schedule(0);
+  simt::set_schedule(simt::Schedule::ascending);
   std::vector<std::byte> workspace(cuda::squared_norm_workspace(0));
   double result = -1.0;
   cuda::squared_norm({}, workspace, &result, nullptr);
