@@ -1,0 +1,29 @@
+#include "exit_code.hpp"
+
+#include "dnas/kernels/error.hpp"
+#include "usage_error.hpp"
+
+#include <new>
+
+namespace dnas::apps {
+namespace {
+
+template <typename Kind>
+bool is(const std::exception& error) noexcept {
+  return dynamic_cast<const Kind*>(&error) != nullptr;
+}
+
+}  // namespace
+
+ExitCode exit_code_of(const std::exception& error) noexcept {
+  if (is<UsageError>(error)) return ExitCode::usage;
+  if (is<ConfigError>(error)) return ExitCode::config;
+  if (is<DataError>(error)) return ExitCode::data;
+  if (is<MissingError>(error)) return ExitCode::missing;
+  if (is<IoError>(error)) return ExitCode::io;
+  if (is<NumericalError>(error)) return ExitCode::numerical;
+  if (is<DeviceError>(error) || is<UnsupportedError>(error) || is<std::bad_alloc>(error)) return ExitCode::unavailable;
+  return ExitCode::internal;
+}
+
+}  // namespace dnas::apps

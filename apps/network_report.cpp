@@ -1,0 +1,85 @@
+#include "network_report.hpp"
+
+#include "dnas/engine/autodiff.hpp"
+#include "dnas/engine/nodes.hpp"
+#include "dnas/engine/plan.hpp"
+#include "dnas/kernels/error.hpp"
+
+#include <map>
+#include <memory>
+#include <string_view>
+
+namespace dnas::apps {
+namespace {
+
+constexpr std::string_view auxiliary_prefix = "auxiliary";
+
+void count_parameters(const engine::NetworkTables& tables, NetworkReport& report) {
+  for (const engine::ParameterSpec& spec : tables.parameters->specs()) {
+    const bool auxiliary = spec.name.rfind(auxiliary_prefix, 0) == 0;
+    (auxiliary ? report.auxiliary_parameters : report.parameters) += spec.shape.elements();
+  }
+  constexpr std::int64_t arrays = 3;  // weights, gradient, momentum
+  report.weight_bytes =
+      static_cast<std::size_t>(arrays * tables.parameters->extent() + tables.states->extent()) * sizeof(float);
+}
+
+void count_forward(const search::NetworkConfig& config, const BuildNetwork& build, const Context& ctx,
+                   NetworkReport& report) {
+  search::NetworkConfig one_image = config;
+  one_image.batch = 1;
+  const auto graph = std::make_shared<engine::Graph>(engine::Mode::eval, engine::NetworkTables{});
+  graph->output("logits", build(*graph, one_image).logits);
+  const engine::Plan plan(graph, ctx);
+  std::map<std::string, std::size_t> kinds;
+  for (const std::size_t index : plan.nodes()) {
+    const engine::Node& node = graph->nodes()[index];
+    std::vector<engine::TensorType> types;
+    for (const engine::ValueId id : node.inputs)
+      types.push_back(graph->type(id));
+    report.multiply_adds += node.op->multiply_adds(types);
+    ++kinds[std::string(node.op->kind())];
+  }
+  for (const auto& [kind, count] : kinds)
+    report.operations.push_back({kind, count});
+}
+
+NetworkReport::Step plan_step(const search::NetworkConfig& config, const BuildNetwork& build,
+                              const StepRequest& request, const engine::NetworkTables& tables, const Context& ctx) {
+  const auto graph = std::make_shared<engine::Graph>(engine::Mode::train, tables);
+  const search::NetworkValues values = build(*graph, config);
+  const engine::ValueId labels = graph->input("labels", {Shape{config.batch}, DType::i64});
+  const engine::ValueId loss = engine::nodes::cross_entropy(*graph, values.logits, labels, 0.0F);
+  graph->output("loss", loss);
+  graph->output("logits", values.logits);
+  engine::GradientRequest gradients;
+  gradients.parameters = request.weights;
+  if (request.mixing) gradients.inputs = values.mixing;
+  if (request.weights || request.mixing) {
+    const std::vector<engine::ValueId> mixing = engine::append_backward(*graph, loss, gradients);
+    for (std::size_t i = 0; i < mixing.size(); ++i) {
+      if (mixing[i] != engine::no_value) graph->output("dmix_" + std::to_string(i), mixing[i]);
+    }
+  }
+  const engine::Plan plan(graph, ctx);
+  return {request.name, plan.nodes().size(), plan.arena_bytes(), plan.live_bytes()};
+}
+
+}  // namespace
+
+NetworkReport report_network(const search::NetworkConfig& config, const BuildNetwork& build,
+                             const std::vector<StepRequest>& steps, const Context& ctx) {
+  NetworkReport report;
+  try {
+    const engine::NetworkTables tables;
+    for (const StepRequest& step : steps)
+      report.steps.push_back(plan_step(config, build, step, tables, ctx));
+    count_forward(config, build, ctx, report);
+    count_parameters(tables, report);
+  } catch (const ShapeError& error) {
+    throw ConfigError(error.what());  // the sizes came from the command line
+  }
+  return report;
+}
+
+}  // namespace dnas::apps
