@@ -24,30 +24,21 @@ constexpr std::int64_t transpose_tile = 16;
 constexpr std::int64_t tile_rows = 4;
 
 // c[4, 16] (+)= op(a)[4, k] b[k, 16], sums in registers.
+template <int N>
 DNAS_ALWAYS_INLINE void full_tile(const GemmKernelShape& s, const float* a, const float* b, float* c) {
   const std::int64_t row = s.trans_a ? 1 : s.lda;
   const std::int64_t column = s.trans_a ? s.lda : 1;
-  V16 sum0{};
-  V16 sum1{};
-  V16 sum2{};
-  V16 sum3{};
+  V16<N> sums[tile_rows];
+  for (V16<N>& sum : sums)
+    sum.clear();
   for (std::int64_t p = 0; p < s.k; ++p, a += column, b += s.ldb) {
-    const V16 line = v16(b);
-    sum0 += a[0] * line;
-    sum1 += a[row] * line;
-    sum2 += a[2 * row] * line;
-    sum3 += a[3 * row] * line;
+    for (std::int64_t i = 0; i < tile_rows; ++i)
+      sums[i].multiply_add(a[i * row], b);
   }
-  if (s.accumulate) {
-    sum0 += v16(c);
-    sum1 += v16(c + s.ldc);
-    sum2 += v16(c + 2 * s.ldc);
-    sum3 += v16(c + 3 * s.ldc);
+  for (std::int64_t i = 0; i < tile_rows; ++i) {
+    if (s.accumulate) sums[i].add(c + i * s.ldc);
+    sums[i].store(c + i * s.ldc);
   }
-  v16(c) = sum0;
-  v16(c + s.ldc) = sum1;
-  v16(c + 2 * s.ldc) = sum2;
-  v16(c + 3 * s.ldc) = sum3;
 }
 
 // The same for fewer rows or columns.
@@ -68,8 +59,8 @@ DNAS_ALWAYS_INLINE void partial_tile(const GemmKernelShape& s, std::int64_t rows
   }
 }
 
-DNAS_MULTIVERSION
-void portable_product(const GemmKernelShape& s, const float* a, const float* b, float* c) {
+template <int N>
+DNAS_ALWAYS_INLINE void portable_product_body(const GemmKernelShape& s, const float* a, const float* b, float* c) {
   for (std::int64_t j = 0; j < s.n; j += lanes16) {
     const std::int64_t columns = std::min<std::int64_t>(lanes16, s.n - j);
     for (std::int64_t i = 0; i < s.m; i += tile_rows) {
@@ -77,13 +68,16 @@ void portable_product(const GemmKernelShape& s, const float* a, const float* b, 
       const float* a_tile = a + (s.trans_a ? i : i * s.lda);
       float* c_tile = c + i * s.ldc + j;
       if (rows == tile_rows && columns == lanes16) {
-        full_tile(s, a_tile, b + j, c_tile);
+        full_tile<N>(s, a_tile, b + j, c_tile);
       } else {
         partial_tile(s, rows, columns, a_tile, b + j, c_tile);
       }
     }
   }
 }
+
+DNAS_ISA_VERSIONS(portable_product, portable_product_body,
+                  (const GemmKernelShape& s, const float* a, const float* b, float* c), (s, a, b, c))
 
 DNAS_MULTIVERSION
 void transpose_rows(std::int64_t rows, std::int64_t columns, const float* src, std::int64_t ld_src, float* dst,

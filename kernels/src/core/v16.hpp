@@ -91,6 +91,13 @@ struct V16 {
       part[i] += factor.part[i] * x;
     }
   }
+  DNAS_ALWAYS_INLINE void multiply_add(float factor, const float* p) {
+    Register x;
+    for (int i = 0; i < parts; ++i) {
+      detail::load(x, p + i * N);
+      part[i] += factor * x;
+    }
+  }
 };
 
 }  // namespace dnas::kernels
