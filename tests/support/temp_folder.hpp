@@ -44,7 +44,7 @@ inline std::string slurp(const std::filesystem::path& path) {
 }
 
 inline void spill(const std::filesystem::path& path, std::string_view content) {
-  std::filesystem::remove(path);  // ext4 flushes a file that was truncated and written again: slow in the loops of tests
+  std::filesystem::remove(path);  // ext4 flushes a file that is truncated and written again: slow in loops
   std::ofstream file(path, std::ios::binary);
   file.write(content.data(), static_cast<std::streamsize>(content.size()));
   if (!file.flush()) throw std::runtime_error("cannot write " + path.string());
