@@ -1,14 +1,18 @@
 #include "dnas/search/candidate.hpp"
 
 #include "dnas/kernels/error.hpp"
+#include "search/execution.hpp"
 #include "search/networks.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 
 namespace dnas::search {
 namespace {
@@ -89,6 +93,29 @@ TEST(Candidate, SkipAtStrideOneIsTheValueItself) {
   const Placed placed = place("skip_connect", search_site(1));
   EXPECT_EQ(placed.y, placed.x);
   EXPECT_TRUE(placed.graph->nodes().empty());
+}
+
+// The second half of a factorised reduction reads the pixels with odd coordinates, the first half those with even ones.
+TEST(Candidate, SkipAtStrideTwoReadsTwoGridsOfPixels) {
+  Placed placed = place("skip_connect", search_site(2));
+  placed.graph->output("y", placed.y.value());
+  const Execution run(std::move(placed.graph), [](const std::string&, std::span<float> values) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const std::size_t column = i / 16 % 6;
+      const std::size_t row = i / (16 * 6) % 8;
+      values[i] = row % 2 == 1 && column % 2 == 1 ? static_cast<float>(i % 11) : 0.0f;
+    }
+  });
+  const TensorView y = run.output("y");
+  bool second_half_is_zero = true;
+  for (std::int64_t i = 0; i < y.elements(); ++i) {
+    if (i % 16 < 8) {
+      EXPECT_EQ(y.f32()[i], 0.0f) << i;
+    } else {
+      second_half_is_zero = second_half_is_zero && y.f32()[i] == 0.0f;
+    }
+  }
+  EXPECT_FALSE(second_half_is_zero);
 }
 
 TEST(Candidate, NoneAddsNothing) {
