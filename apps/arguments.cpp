@@ -9,6 +9,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <memory>
+#include <string_view>
 
 namespace dnas::apps {
 namespace {
@@ -16,6 +18,17 @@ namespace {
 bool is_flag(const std::string& argument) {
   return argument.size() > 1 && argument[0] == '-' && (argument[1] < '0' || argument[1] > '9');
 }
+
+/// Help that shows a switch as "--name,--no_name", without the value that the parser gives the latter.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    std::string name = CLI::Formatter::make_option_name(option, positional);
+    constexpr std::string_view value = "{false}";
+    if (const std::size_t at = name.find(value); at != std::string::npos) name.erase(at, value.size());
+    return name;
+  }
+};
 
 }  // namespace
 
@@ -34,7 +47,9 @@ VerbParser::VerbParser(const std::string& verb, const std::string& description) 
   app_.set_help_flag("-h,--help", "Print this text and exit");
   // Pasted recipes may repeat a flag; like argparse, the last one counts.
   app_.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  app_.get_formatter()->column_width(34);
+  const auto formatter = std::make_shared<HelpFormatter>();
+  formatter->column_width(34);
+  app_.formatter(formatter);
 }
 
 void VerbParser::add_output_flags(Messages& messages) {

@@ -4,6 +4,7 @@
 #include "usage_error.hpp"
 
 #include <new>
+#include <system_error>
 
 namespace dnas::apps {
 namespace {
@@ -20,7 +21,8 @@ ExitCode exit_code_of(const std::exception& error) noexcept {
   if (is<ConfigError>(error)) return ExitCode::config;
   if (is<DataError>(error)) return ExitCode::data;
   if (is<MissingError>(error)) return ExitCode::missing;
-  if (is<IoError>(error)) return ExitCode::io;
+  // fmt::print() and std::filesystem report what the operating system refused as std::system_error.
+  if (is<IoError>(error) || is<std::system_error>(error)) return ExitCode::io;
   if (is<NumericalError>(error)) return ExitCode::numerical;
   if (is<DeviceError>(error) || is<UnsupportedError>(error) || is<std::bad_alloc>(error)) return ExitCode::unavailable;
   return ExitCode::internal;

@@ -1,4 +1,5 @@
 #include "dnas/engine/dataset.hpp"
+#include "dnas/kernels/error.hpp"
 #include "dnas/search/arch_optimizer.hpp"
 #include "dnas/search/bilevel_step.hpp"
 #include "dnas/search/candidate.hpp"
@@ -75,10 +76,19 @@ std::vector<Entry> dataset_entries() {
   return entries;
 }
 
+/// The official text, or JSON on one line where that cannot say it.
+std::string genotype_text(const search::Genotype& genotype) {
+  try {
+    return search::to_text(genotype);
+  } catch (const ConfigError&) {
+    return Json::parse(search::to_json(genotype)).dump();
+  }
+}
+
 std::vector<Entry> genotype_entries() {
   std::vector<Entry> entries;
   for (const std::string& name : search::published_genotype_names())
-    entries.push_back({name, {}, {}, {}, search::to_text(search::published_genotype(name))});
+    entries.push_back({name, {}, {}, {}, genotype_text(search::published_genotype(name))});
   return entries;
 }
 

@@ -4,6 +4,7 @@
 #include "dnas/engine/nodes.hpp"
 #include "dnas/engine/plan.hpp"
 #include "dnas/kernels/error.hpp"
+#include "dnas/search/cost.hpp"
 
 #include <map>
 #include <memory>
@@ -24,22 +25,16 @@ void count_parameters(const engine::NetworkTables& tables, NetworkReport& report
       static_cast<std::size_t>(arrays * tables.parameters->extent() + tables.states->extent()) * sizeof(float);
 }
 
-void count_forward(const search::NetworkConfig& config, const BuildNetwork& build, const Context& ctx,
-                   NetworkReport& report) {
+void count_forward(const search::NetworkConfig& config, const BuildNetwork& build, NetworkReport& report) {
   search::NetworkConfig one_image = config;
   one_image.batch = 1;
-  const auto graph = std::make_shared<engine::Graph>(engine::Mode::eval, engine::NetworkTables{});
-  graph->output("logits", build(*graph, one_image).logits);
-  const engine::Plan plan(graph, ctx);
+  one_image.auxiliary = false;  // papers count the network that is used in the end
+  engine::Graph graph(engine::Mode::eval, engine::NetworkTables{});
+  static_cast<void>(build(graph, one_image));
+  report.multiply_adds = search::cost_of(graph).multiply_adds;
   std::map<std::string, std::size_t> kinds;
-  for (const std::size_t index : plan.nodes()) {
-    const engine::Node& node = graph->nodes()[index];
-    std::vector<engine::TensorType> types;
-    for (const engine::ValueId id : node.inputs)
-      types.push_back(graph->type(id));
-    report.multiply_adds += node.op->multiply_adds(types);
+  for (const engine::Node& node : graph.nodes())
     ++kinds[std::string(node.op->kind())];
-  }
   for (const auto& [kind, count] : kinds)
     report.operations.push_back({kind, count});
 }
@@ -74,7 +69,7 @@ NetworkReport report_network(const search::NetworkConfig& config, const BuildNet
     const engine::NetworkTables tables;
     for (const StepRequest& step : steps)
       report.steps.push_back(plan_step(config, build, step, tables, ctx));
-    count_forward(config, build, ctx, report);
+    count_forward(config, build, report);
     count_parameters(tables, report);
   } catch (const ShapeError& error) {
     throw ConfigError(error.what());  // the sizes came from the command line

@@ -8,8 +8,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -41,17 +39,8 @@ const Setting* last(const std::vector<Setting>& settings, std::string_view name)
 }  // namespace
 
 std::string field_text(const search::ConfigField& field, const SearchConfig& config) {
-  return std::visit(
-      [](const auto& value) -> std::string {
-        if constexpr (std::is_same_v<std::decay_t<decltype(value)>, double>) {
-          char text[32];  // the shortest text that reads back as the same number
-          const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
-          return {text, end};
-        } else {
-          return fmt::format("{}", value);
-        }
-      },
-      field.get(config));
+  // Numbers are the shortest text that reads back as the same number.
+  return std::visit([](const auto& value) { return fmt::format("{}", value); }, field.get(config));
 }
 
 ConfigOptions::ConfigOptions(CLI::App& app, const std::vector<std::string>& fields) {

@@ -49,7 +49,7 @@ class SettingsHandler final : public YAML::EventHandler {
     if (expects_key()) {
       key(mark, "null");
     } else {
-      problem(line_of(mark), fmt::format("'{}' has no value", key_));
+      problem(line_, fmt::format("'{}' has no value", key_));  // the mark is where the next token stands
       finish_value();
     }
   }

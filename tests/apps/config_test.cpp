@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include <algorithm>
+#include <sstream>
 
 namespace dnas::test {
 namespace {
@@ -115,15 +115,15 @@ TEST_F(Config, AnchorsAliasesAndTagsAreRefused) {
 }
 
 TEST_F(Config, AliasBombIsRefusedWithoutExpandingIt) {
-  std::string bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
+  std::ostringstream bomb;
+  bomb << "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
   for (int i = 1; i < 20; ++i) {
-    const std::string before = "*a" + std::to_string(i - 1);
-    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [" + before;
+    bomb << 'a' << i << ": &a" << i << " [";
     for (int k = 0; k < 9; ++k)
-      bomb += ", " + before;
-    bomb += "]\n";
+      bomb << "*a" << i - 1 << ", ";
+    bomb << "x]\n";
   }
-  expect_refused(bomb, 1, "an anchor");
+  expect_refused(bomb.str(), 1, "an anchor");
 }
 
 TEST_F(Config, NestingIsRefused) {

@@ -106,9 +106,9 @@ inline DnasCommand::Result dnas(std::vector<std::string> arguments) {
 
 /// A search on the embedded digits that takes about a second.
 inline std::vector<std::string> tiny_search(const std::filesystem::path& out, std::vector<std::string> more = {}) {
-  std::vector<std::string> arguments = {"search",   "--dataset",  "digits", "--init_channels", "4",         "--layers",
-                                        "3",        "--epochs",   "1",      "--max_steps",     "2",         "--batch_size",
-                                        "16",       "--threads",  "1",      "--out",           out.string()};
+  std::vector<std::string> arguments = {"search", "--dataset", "digits", "--init_channels", "4",         "--layers",
+                                        "3",      "--epochs",  "1",      "--max_steps",     "2",         "--batch_size",
+                                        "16",     "--threads", "1",      "--out",           out.string()};
   arguments.insert(arguments.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   return arguments;
 }

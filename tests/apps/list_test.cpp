@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 namespace dnas::test {
 namespace {
 
@@ -43,9 +45,11 @@ TEST(List, JsonHasNameHelpAndSource) {
 TEST(List, OptionsOfAPartAreListedWithTheirDefaults) {
   const auto result = dnas({"list", "bilevel", "--json"});
   ASSERT_EQ(result.code, 0) << result.err;
-  for (const Json& part : Json::parse(result.out).at("bilevel")) {
-    if (part.at("name") == "unrolled") EXPECT_EQ(part.at("defaults").at("epsilon"), 0.01);
-  }
+  const Json parts = Json::parse(result.out).at("bilevel");
+  const auto unrolled =
+      std::find_if(parts.begin(), parts.end(), [](const Json& part) { return part.at("name") == "unrolled"; });
+  ASSERT_NE(unrolled, parts.end());
+  EXPECT_EQ(unrolled->at("defaults").at("epsilon"), 0.01);
 }
 
 TEST(List, UnknownFamilySuggestsTheNearest) {
@@ -67,7 +71,8 @@ TEST(List, YamlOfEveryMethodReadsBackAsItsDefaults) {
     const auto yaml = dnas({"list", "--method", method.name, "--yaml"});
     ASSERT_EQ(yaml.code, 0) << yaml.err;
     spill(folder / "m.yaml", yaml.out);
-    const auto read = dnas({"search", "--config", (folder / "m.yaml").string(), "--dataset", "digits", "--dry_run", "--json"});
+    const auto read =
+        dnas({"search", "--config", (folder / "m.yaml").string(), "--dataset", "digits", "--dry_run", "--json"});
     ASSERT_EQ(read.code, 0) << method.name << ": " << read.err;
     Json expected = Json::parse(search::to_json(method.defaults));
     expected["method"] = method.name;

@@ -101,7 +101,7 @@ TEST(Usage, FullStdoutIsAnIoError) {
   DnasCommand command({"list"}, {.file_limit = {}, .stdout_path = "/dev/full"});
   const auto result = command.wait();
   EXPECT_EQ(result.code, 74);
-  EXPECT_THAT(result.err, HasSubstr("standard output"));
+  EXPECT_THAT(result.err, HasSubstr("No space left on device"));
 }
 
 }  // namespace
