@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -24,6 +25,10 @@ NetworkConfig small_network(int layers) {
   return config;
 }
 
+float image_value(std::size_t i) {
+  return std::sin(static_cast<float>(i * i % 1009));
+}
+
 /// Runs a network on images without symmetry, with the given value in all mixing weights.
 Execution run_network(Built built, float mixing) {
   built.graph->output("logits", built.values.logits);
@@ -32,7 +37,7 @@ Execution run_network(Built built, float mixing) {
   }
   return {std::move(built.graph), [&](const std::string& input, std::span<float> values) {
             for (std::size_t i = 0; i < values.size(); ++i) {
-              values[i] = input == "images" ? std::sin(static_cast<float>(i * i % 1009)) : mixing;
+              values[i] = input == "images" ? image_value(i) : mixing;
             }
           }};
 }
@@ -56,6 +61,37 @@ TEST(NetworkRun, MixingWeightsReachTheLogits) {
   for (std::int64_t i = 0; i < logits.elements(); ++i) {
     EXPECT_TRUE(std::isfinite(logits.f32()[i]));
     EXPECT_NE(logits.f32()[i], bias[static_cast<std::size_t>(i % 10)]);
+  }
+}
+
+// One weight alone, at [edge, candidate], makes the edge's node the only one that is not zero, provided that the edge
+// comes from a cell input (other nodes are zero) and the candidate is not none.
+TEST(NetworkRun, EachMixingWeightBelongsToItsEdgeAndCandidate) {
+  const auto darts = make_space("darts");
+  const ChoiceGroup& group = darts->choice_groups()[1];
+  Built built = build_supernet(*darts, small_network(1));  // one cell, a reduction, of 4 nodes with 8 channels
+  const std::shared_ptr<engine::Graph> graph = std::move(built.graph);
+  for (const engine::Node& node : graph->nodes()) {
+    if (node.op->kind() == "global_avg_pool") graph->output("cell", node.inputs[0]);
+  }
+  for (std::size_t weight = 0; weight < 14 * 8; ++weight) {
+    const Execution run(graph, [&](const std::string& input, std::span<float> values) {
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = input == "images" ? image_value(i) : (input == "mix_reduce" && i == weight ? 1.0f : 0.0f);
+      }
+    });
+    const TensorView cell = run.output("cell");
+    ASSERT_EQ(cell.channels(), 4 * 8);
+    bool is_zero[4] = {true, true, true, true};
+    for (std::int64_t pixel = 0; pixel < cell.pixels(); ++pixel) {
+      for (int c = 0; c < 32; ++c) {
+        is_zero[c / 8] = is_zero[c / 8] && cell.f32()[pixel * cell.pixel_stride + c] == 0.0f;
+      }
+    }
+    const ChoiceEdge& edge = group.edges[weight / 8];
+    const bool has_effect = edge.from < 2 && edge.candidates[weight % 8] != "none";
+    for (int node = 0; node < 4; ++node)
+      EXPECT_EQ(is_zero[node], !(has_effect && edge.to == node + 2)) << weight;
   }
 }
 
