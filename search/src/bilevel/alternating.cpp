@@ -8,8 +8,8 @@ namespace {
 class Alternating final : public BilevelStep {
  public:
   double arch_gradient(SearchState& state, const engine::Batch& /*train*/, const engine::Batch& arch) override {
-    const Supernet::Result& result = state.net.evaluate(Want::mixing, arch, state.architecture.mix(),
-                                                        state.weights.flat(), state.states.flat());
+    const Supernet::Result& result =
+        state.net.evaluate(Want::mixing, arch, state.architecture.mix(), state.weights.flat(), state.states.flat());
     state.architecture.backward(state.net.context(), result.dmix);
     return result.loss;
   }
@@ -23,11 +23,12 @@ class Alternating final : public BilevelStep {
 }  // namespace
 
 void register_alternating(Registry<Component<BilevelStep>>& registry) {
-  registry.add({.name = "alternating",
-                .help = "first order: alpha on the architecture split, then the weights on the weight split",
-                .source = "Liu et al. 2019, arXiv:1806.09055, section 2.3 with xi = 0",
-                .defaults = {},
-                .make = [](const Options&) -> std::unique_ptr<BilevelStep> { return std::make_unique<Alternating>(); }});
+  registry.add(
+      {.name = "alternating",
+       .help = "first order: alpha on the architecture split, then the weights on the weight split",
+       .source = "Liu et al. 2019, arXiv:1806.09055, section 2.3 with xi = 0",
+       .defaults = {},
+       .make = [](const Options&) -> std::unique_ptr<BilevelStep> { return std::make_unique<Alternating>(); }});
 }
 
 }  // namespace dnas::search::family::bilevel

@@ -15,8 +15,8 @@ namespace {
 ///   g  = dL_val(w', alpha)/dalpha - xi [dL_train(w+, alpha)/dalpha - dL_train(w-, alpha)/dalpha] / (2 eps)
 ///   w+- = w +- eps v,  v = dL_val/dw at w',  eps = epsilon / ||v||  (one norm over all weights)
 ///
-/// No model is copied: the same plans run on a second weight array. Running statistics move as in the official code: with
-/// the three evaluations around w, not with the one at w', which works on a scratch copy.
+/// No model is copied: the same plans run on a second weight array. Running statistics move as in the official code:
+/// with the three evaluations around w, not with the one at w', which works on a scratch copy.
 class Unrolled final : public BilevelStep {
  public:
   explicit Unrolled(double epsilon) : epsilon_(epsilon) {}

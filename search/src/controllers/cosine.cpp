@@ -12,8 +12,8 @@ class Cosine final : public Controller {
  protected:
   void do_begin_epoch(const SearchConfig& config, std::int64_t epoch, Schedule& schedule) const override {
     const double turn = std::numbers::pi * static_cast<double>(epoch) / static_cast<double>(config.epochs);
-    schedule.learning_rate = config.learning_rate_min +
-                             0.5 * (config.learning_rate - config.learning_rate_min) * (1.0 + std::cos(turn));
+    schedule.learning_rate =
+        config.learning_rate_min + 0.5 * (config.learning_rate - config.learning_rate_min) * (1.0 + std::cos(turn));
   }
 };
 

@@ -33,7 +33,11 @@ void Meter::add(double loss, const TensorView& logits, const TensorView& labels)
 double Meter::loss() const noexcept {
   return images == 0 ? std::numeric_limits<double>::quiet_NaN() : loss_sum / static_cast<double>(images);
 }
-double Meter::top1() const noexcept { return percent(top1_hits, images); }
-double Meter::top5() const noexcept { return percent(top5_hits, images); }
+double Meter::top1() const noexcept {
+  return percent(top1_hits, images);
+}
+double Meter::top5() const noexcept {
+  return percent(top5_hits, images);
+}
 
 }  // namespace dnas::search

@@ -13,7 +13,9 @@ namespace {
 constexpr std::int64_t floats_per_line = static_cast<std::int64_t>(Buffer::alignment / sizeof(float));
 constexpr float init_scale = 1e-3F;  // as the official code; the paper starts at zero
 
-std::int64_t padded(std::int64_t floats) { return (floats + floats_per_line - 1) / floats_per_line * floats_per_line; }
+std::int64_t padded(std::int64_t floats) {
+  return (floats + floats_per_line - 1) / floats_per_line * floats_per_line;
+}
 
 }  // namespace
 
@@ -34,9 +36,8 @@ Architecture::Architecture(const Space& space, std::unique_ptr<const Relaxation>
 
   std::int64_t offset = 0;
   const auto add_tensor = [&](std::string name, const Shape& shape) {
-    tensors_.push_back({std::move(name),
-                        {parameters_.f32().data() + offset, shape},
-                        {gradient_.f32().data() + offset, shape}});
+    tensors_.push_back(
+        {std::move(name), {parameters_.f32().data() + offset, shape}, {gradient_.f32().data() + offset, shape}});
     offset += padded(shape.elements());
   };
   for (const ChoiceGroup& group : *groups_) {

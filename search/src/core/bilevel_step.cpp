@@ -13,8 +13,8 @@ BilevelStep::Result BilevelStep::step(SearchState& state, const engine::Batch& t
 }
 
 BilevelStep::Result BilevelStep::weight_step(SearchState& state, const engine::Batch& train) {
-  const Supernet::Result& result = state.net.evaluate(Want::weights, train, state.architecture.mix(),
-                                                      state.weights.flat(), state.states.flat());
+  const Supernet::Result& result =
+      state.net.evaluate(Want::weights, train, state.architecture.mix(), state.weights.flat(), state.states.flat());
   state.optimizer.step(state.net.context(), state.learning_rate, state.grad_clip, state.net.gradient(), state.weights);
   return {result.loss, result.logits};
 }

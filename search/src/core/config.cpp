@@ -84,7 +84,8 @@ const ConfigField& find_field(std::string_view name) {
   const auto it = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& f) { return f.name == name; });
   if (it != fields.end()) return *it;
   std::vector<std::string> names;
-  for (const ConfigField& f : fields) names.push_back(f.name);
+  for (const ConfigField& f : fields)
+    names.push_back(f.name);
   const std::string nearest = nearest_match(name, names);
   throw ConfigError(fmt::format("unknown setting '{}'{}", name,
                                 nearest.empty() ? std::string() : fmt::format("; did you mean '{}'?", nearest)));

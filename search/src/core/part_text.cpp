@@ -64,7 +64,8 @@ PartChoice parse_part(std::string_view text) {
   for (const std::string_view piece : split(inside)) {
     const auto equals = piece.find('=');
     if (equals == std::string_view::npos) throw fail("an option without '='");
-    choice.options.emplace_back(std::string(trim(piece.substr(0, equals))), guess_value(trim(piece.substr(equals + 1))));
+    choice.options.emplace_back(std::string(trim(piece.substr(0, equals))),
+                                guess_value(trim(piece.substr(equals + 1))));
   }
   return choice;
 }
@@ -72,7 +73,8 @@ PartChoice parse_part(std::string_view text) {
 std::vector<PartChoice> parse_parts(std::string_view text) {
   std::vector<PartChoice> parts;
   if (trim(text).empty()) return parts;
-  for (const std::string_view piece : split(text)) parts.push_back(parse_part(piece));
+  for (const std::string_view piece : split(text))
+    parts.push_back(parse_part(piece));
   return parts;
 }
 

@@ -42,7 +42,8 @@ class PartBuilder {
 
 std::vector<std::int64_t> extents(const Shape& shape) {
   std::vector<std::int64_t> result;
-  for (int axis = 0; axis < shape.rank(); ++axis) result.push_back(shape[axis]);
+  for (int axis = 0; axis < shape.rank(); ++axis)
+    result.push_back(shape[axis]);
   return result;
 }
 
@@ -55,7 +56,8 @@ std::vector<float> read_tensor(const engine::SafetensorsReader& reader, const st
                                 fmt::join(shape, ", ")));
   }
   std::int64_t count = 1;
-  for (const std::int64_t extent : shape) count *= extent;
+  for (const std::int64_t extent : shape)
+    count *= extent;
   std::vector<float> values(static_cast<std::size_t>(count));
   reader.read_f32(*info, values);
   return values;
@@ -81,9 +83,10 @@ void compare_configs(const SearchConfig& before, const SearchConfig& now) {
     differences.push_back(fmt::format("{} was {}, now {}", field.name, text(old_value), text(new_value)));
   }
   if (!differences.empty()) {
-    throw ConfigError(fmt::format("the run to resume was started with other settings: {}; give the same ones, or start "
-                                  "a new run in another folder",
-                                  fmt::join(differences, "; ")));
+    throw ConfigError(
+        fmt::format("the run to resume was started with other settings: {}; give the same ones, or start "
+                    "a new run in another folder",
+                    fmt::join(differences, "; ")));
   }
 }
 
@@ -136,10 +139,12 @@ void save_checkpoint(engine::CheckpointStore& store, Session& session, const Pro
   json["progress"] = to_json(progress);
   json["arch_optimizer_steps"] = session.arch_optimizer->steps();
   json["config"] = Json::parse(to_json(session.config));
-  for (const std::string_view name : free_settings) json["config"].erase(std::string(name));
+  for (const std::string_view name : free_settings)
+    json["config"].erase(std::string(name));
 
   std::vector<engine::CheckpointPart> parts;
-  for (PartBuilder* builder : {&model, &arch, &optim}) parts.push_back(builder->take());
+  for (PartBuilder* builder : {&model, &arch, &optim})
+    parts.push_back(builder->take());
   store.write(progress.global_step, parts, json.dump());
 }
 
@@ -153,8 +158,8 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
     json.at("arch_optimizer_steps").get_to(arch_steps);
     config = config_from_json(json.at("config").dump());
   } catch (const Json::exception& error) {
-    throw DataError(fmt::format("{}: the state in manifest.json is not a search's ({})", checkpoint.folder.string(),
-                                error.what()));
+    throw DataError(
+        fmt::format("{}: the state in manifest.json is not a search's ({})", checkpoint.folder.string(), error.what()));
   }
   compare_configs(config, session.config);
 

@@ -14,7 +14,7 @@ struct Progress {
   std::int64_t epoch = 0;
   std::int64_t step = 0;  ///< within the epoch
   std::int64_t global_step = 0;
-  Meter train;            ///< of the epoch so far
+  Meter train;  ///< of the epoch so far
   double valid_top1 = 0.0;
   std::uint64_t metrics_lines = 0;
   std::uint64_t log_lines = 0;

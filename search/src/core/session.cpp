@@ -112,7 +112,8 @@ Session::Session(const SearchConfig& config_)
 
   const auto prepare = [&](const engine::Loader& loader, std::int64_t batches, std::span<const Want> wants) {
     for (const std::int64_t batch : loader.batch_sizes(batches)) {
-      for (const Want want : wants) net.prepare(want, batch);
+      for (const Want want : wants)
+        net.prepare(want, batch);
     }
   };
   prepare(train_loader, steps(), bilevel->train_wants());
@@ -128,7 +129,8 @@ SearchPlan Session::plan() const {
   plan.memory.data = dataset.train.pixels.size() + dataset.test.pixels.size() + train_loader.bytes() +
                      arch_loader.bytes() + validation_loader.bytes();
   plan.parameters = net.tables().parameters->count();
-  for (const Architecture::Tensor& tensor : architecture.tensors()) plan.alphas += tensor.values.elements();
+  for (const Architecture::Tensor& tensor : architecture.tensors())
+    plan.alphas += tensor.values.elements();
   plan.steps_per_epoch = steps();
   plan.epochs = config.epochs;
   plan.train_images = train_loader.images();
@@ -141,7 +143,8 @@ SearchPlan Session::plan() const {
 Schedule Session::schedule(std::int64_t epoch) const {
   Schedule schedule;
   schedule.learning_rate = config.learning_rate;
-  for (const auto& controller : schedule_controllers) controller->begin_epoch(config, epoch, schedule);
+  for (const auto& controller : schedule_controllers)
+    controller->begin_epoch(config, epoch, schedule);
   return schedule;
 }
 

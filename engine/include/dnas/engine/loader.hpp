@@ -23,11 +23,11 @@ struct LoaderOptions {
   std::int64_t batch_size = 64;
   bool shuffle = true;     ///< a new Philox-keyed permutation of `indices` per epoch; else in order
   bool drop_last = false;  ///< leave out the last, smaller batch
-  /// Every batch is a fresh random draw of its own (without repetition inside it) instead of a part of a pass through all
-  /// images. All batches are full and any step number is valid.
+  /// Every batch is a fresh random draw of its own (without repetition inside it) instead of a part of a pass through
+  /// all images. All batches are full and any step number is valid.
   bool independent = false;
-  bool augment = false;    ///< the data set's crops and flips
-  int cutout_length = 0;   ///< with augment: side of the square cut out; 0: none
+  bool augment = false;   ///< the data set's crops and flips
+  int cutout_length = 0;  ///< with augment: side of the square cut out; 0: none
   std::uint64_t seed = 0;
   Stream order_stream = Stream::data_order;
   Stream augmentation_stream = Stream::augmentation;

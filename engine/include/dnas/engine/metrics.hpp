@@ -16,7 +16,8 @@ namespace dnas::engine {
 using MetricValue = std::variant<std::int64_t, double, bool, std::string, std::vector<double>>;
 using Metrics = std::vector<std::pair<std::string, MetricValue>>;
 
-/// Log of metrics, one JSON object per line: {"schema":1,"kind":...,"epoch":...,"step":...,...}. Resumes as LineLog does.
+/// Log of metrics, one JSON object per line: {"schema":1,"kind":...,"epoch":...,"step":...,...}. Resumes as LineLog
+/// does.
 class MetricsLog {
  public:
   /// @throws as LineLog

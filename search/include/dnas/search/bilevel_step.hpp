@@ -22,7 +22,7 @@ struct SearchState {
   double learning_rate = 0.025;  ///< of the weights, this epoch
   double grad_clip = 5.0;        ///< 0: none
   bool update_alpha = true;
-  std::uint64_t seed = 0;        ///< keys the noise of sampled relaxations, with `step`
+  std::uint64_t seed = 0;  ///< keys the noise of sampled relaxations, with `step`
   std::uint32_t step = 0;
 
   /// Computes the mixing weights from the present architecture parameters.
@@ -40,7 +40,8 @@ class BilevelStep {
     TensorView train_logits;  ///< of the weight step; valid until the next evaluation
   };
 
-  /// One iteration on a batch of the weight split and one of the architecture split. On entry the architecture is relaxed.
+  /// One iteration on a batch of the weight split and one of the architecture split. On entry the architecture is
+  /// relaxed.
   virtual Result step(SearchState& state, const engine::Batch& train, const engine::Batch& arch);
 
   /// The architecture gradient alone, into state.architecture.gradient(). Nothing is updated but running statistics.
