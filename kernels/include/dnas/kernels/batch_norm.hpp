@@ -12,9 +12,10 @@ namespace dnas::kernels {
 /// y = gamma * (x - mean) / sqrt(var + eps) + beta, with the biased batch variance.
 ///
 /// x, y: [N, H, W, C] f32, either may be a channel slice. gamma, beta, statistics: [C] f32 dense. gamma and beta may
-/// both be null views (no affine part). Sums are taken in f32 over short runs, shifted by the channel's first value,
-/// and combined in f64 in a fixed order: accurate for |mean| >> std, bitwise repeatable, independent of the threads.
-/// Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
+/// both be null views (no affine part), and so may running_mean and running_var; one of a pair alone is refused. Sums
+/// are taken in f32 over short runs, shifted by the channel's first value, and combined in f64 in a fixed order:
+/// accurate for |mean| >> std, bitwise repeatable, independent of the threads. Source: Ioffe and Szegedy 2015,
+/// arXiv:1502.03167.
 struct BatchNorm {
   float epsilon = 1e-5F;
   float momentum = 0.1F;  ///< running = (1 - momentum) * running + momentum * batch (unbiased variance, as PyTorch)

@@ -27,11 +27,13 @@ struct Conv {
   [[nodiscard]] Shape output_shape(const Shape& x, std::int64_t out_channels) const;
 };
 
-/// Scratch bytes that suffice for each of the three passes; depends on the shapes only. Must be 64-byte aligned.
+/// Scratch bytes that suffice for each of the three passes: one patch buffer per thread (results do not depend on how
+/// many there are). Must be 64-byte aligned.
 [[nodiscard]] std::size_t conv_workspace(const Context& ctx, const Conv& conv, const Shape& x,
                                          std::int64_t out_channels);
 
-/// @throws ShapeError, DtypeError naming the argument
+/// @throws ShapeError, DtypeError naming the argument; ConfigError if the kernel, stride, padding or offset makes no
+/// sense
 void conv_forward(const Context& ctx, const Conv& conv, const TensorView& x, const TensorView& w, const TensorView& y,
                   std::span<std::byte> workspace);
 

@@ -23,7 +23,8 @@ struct DepthwiseConv {
   [[nodiscard]] Shape output_shape(const Shape& x) const;
 };
 
-/// @throws ShapeError, DtypeError naming the argument
+/// @throws ShapeError, DtypeError naming the argument; ConfigError if an extent makes no sense; UnsupportedError beyond
+/// a kernel of 15, a stride of 8 or a span (kernel - 1) * dilation + 1 of 25
 void depthwise_conv_forward(const Context& ctx, const DepthwiseConv& conv, const TensorView& x, const TensorView& w,
                             const TensorView& y);
 

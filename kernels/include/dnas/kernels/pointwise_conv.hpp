@@ -21,7 +21,8 @@ struct PointwiseConv {
   [[nodiscard]] Shape output_shape(const Shape& x, std::int64_t out_channels) const;
 };
 
-/// @throws ShapeError, DtypeError naming the argument
+/// @throws ShapeError, DtypeError naming the argument; ConfigError if the kernel, stride, padding or offset makes no
+/// sense
 void pointwise_conv_forward(const Context& ctx, const PointwiseConv& conv, const TensorView& x, const TensorView& w,
                             const TensorView& y);
 

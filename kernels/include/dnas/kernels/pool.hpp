@@ -18,7 +18,8 @@ struct Pool {
 
 /// Maximum over the window (padding never wins). `argmax` [N, H', W', C] u8 dense receives the winning position
 /// a * kernel + b in the window; the first of equal values wins; NaN wins over everything.
-/// @throws ShapeError, DtypeError naming the argument
+/// @throws ShapeError, DtypeError naming the argument; ConfigError if an extent makes no sense; UnsupportedError beyond
+/// a kernel of 15, a stride of 8 or a span (kernel - 1) * dilation + 1 of 25
 void max_pool_forward(const Context& ctx, const Pool& pool, const TensorView& x, const TensorView& y,
                       const TensorView& argmax);
 

@@ -13,8 +13,8 @@ namespace dnas::kernels {
 ///
 /// x_k and y: [N, H, W, C] f32, all of one shape, each may be a channel slice. `w`: f32, dense, any shape; index_k is
 /// the flat position of term k's weight in it (several terms may share tensors, not positions). Terms are added in the
-/// order given. Bitwise repeatable and independent of the number of threads. Source: Liu et al. 2019, arXiv:1806.09055,
-/// eq. 2, summed over a node's edges.
+/// order given. y must not overlap any x_k. Bitwise repeatable and independent of the number of threads. Source: Liu et
+/// al. 2019, arXiv:1806.09055, eq. 2, summed over a node's edges.
 /// @throws ShapeError if there are no terms, shapes differ, or an index lies outside w; DtypeError on other dtypes
 void weighted_sum_forward(const Context& ctx, std::span<const TensorView> x, std::span<const std::int32_t> index,
                           const TensorView& w, const TensorView& y);
