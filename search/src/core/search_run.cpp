@@ -230,8 +230,11 @@ class Run {
   Progress progress_;
 };
 
-bool holds_run(const std::filesystem::path& folder) {
-  return std::filesystem::exists(folder / "config.json");
+void refuse_used_folder(const std::filesystem::path& folder) {
+  if (std::filesystem::exists(folder / "config.json")) {
+    throw ConfigError(fmt::format("{} holds a run already; go on with it by --resume, or choose another folder",
+                                  folder.string()));
+  }
 }
 
 }  // namespace
@@ -242,12 +245,10 @@ SearchPlan plan_search(const SearchConfig& config) {
 
 SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path& folder_path, Resume resume,
                          SearchObserver& observer) {
-  if (resume == Resume::never && holds_run(folder_path)) {
-    throw ConfigError(fmt::format("{} holds a run already; go on with it by --resume, or choose another folder",
-                                  folder_path.string()));
-  }
+  if (resume == Resume::never) refuse_used_folder(folder_path);
   Session session(config);
   const engine::RunFolder folder(folder_path);
+  if (resume == Resume::never) refuse_used_folder(folder_path);  // another process may have been faster
 
   Progress progress;
   if (resume == Resume::automatic) {
