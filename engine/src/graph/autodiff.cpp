@@ -2,13 +2,70 @@
 
 #include "dnas/kernels/error.hpp"
 
+#include "nodes/copy.hpp"
+
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
 
 namespace dnas::engine {
 
+namespace {
+
+/// -> 0: the gradient of a parameter that the loss does not depend on.
+class ZeroOp final : public Op {
+ public:
+  explicit ZeroOp(const TensorType& type) : type_(type) {}
+
+  [[nodiscard]] std::string_view kind() const override { return "zero"; }
+  [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> /*in*/) const override { return {type_}; }
+  void run(const Context& /*ctx*/, const OpArguments& args) const override {
+    std::fill_n(args.out[0].f32(), args.out[0].elements(), 0.0F);
+  }
+
+ private:
+  TensorType type_;
+};
+
+bool is_value(const Graph& graph, ValueId id) {
+  return id >= 0 && id < static_cast<ValueId>(graph.values().size());
+}
+
+void check_request(const Graph& graph, ValueId loss, const GradientRequest& request) {
+  if (!is_value(graph, loss) || graph.value(loss).storage != Storage::arena) {
+    throw Error(fmt::format("backward: the loss is value {}, expected the result of a node", loss));
+  }
+  for (const ValueId id : request.inputs) {
+    // The gradient of a node's result may be added to in place once its readers are done.
+    if (!is_value(graph, id) || graph.value(id).storage != Storage::input) {
+      throw Error(fmt::format("backward: the gradient of value {} is asked for, expected an input of the graph", id));
+    }
+  }
+}
+
+/// The gradient array would keep what another graph of the network left there.
+void store_missing_gradients(Graph& graph, const std::map<ValueId, ValueId>& partials) {
+  const auto values = static_cast<ValueId>(graph.values().size());
+  for (ValueId id = 0; id < values; ++id) {
+    if (graph.value(id).storage != Storage::parameter || partials.contains(id)) continue;
+    graph.store_as_gradient(graph.add1(std::make_shared<ZeroOp>(graph.type(id)), {}), id);
+  }
+}
+
+}  // namespace
+
+bool Backward::has_gradient(int output) const {
+  return partials_.contains(this->output(output));
+}
+
 ValueId Backward::gradient(int output) const {
   const auto it = partials_.find(this->output(output));
-  return it == partials_.end() ? no_value : it->second;
+  if (it == partials_.end()) {
+    throw UnsupportedError(fmt::format("backward: the loss comes from {}, expected cross_entropy", node_.op->kind()));
+  }
+  return it->second;
 }
 
 bool Backward::wanted(int input) const {
@@ -29,12 +86,21 @@ void Backward::set_partial(int input, ValueId sum) {
   if (first && v.storage == Storage::parameter) graph_.store_as_gradient(sum, id);
 }
 
+void Backward::add(int input, ValueId contribution) {
+  if (partial(input) == no_value) {
+    set_partial(input, contribution);
+  } else {
+    contribute(input, std::make_shared<CopyOp>(), {contribution});
+  }
+}
+
 void Backward::contribute(int input, std::shared_ptr<const Op> op, std::vector<ValueId> inputs) {
   inputs.push_back(partial(input));
   set_partial(input, graph_.add1(std::move(op), inputs));
 }
 
 std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientRequest& request) {
+  check_request(graph, loss, request);
   if (graph.shape(loss).elements() != 1) {
     throw ShapeError(fmt::format("backward: the loss is {}, expected a scalar", graph.shape(loss).to_string()));
   }
@@ -68,6 +134,8 @@ std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientR
     Backward backward(graph, node, needed, partials);
     node.op->backward(backward);
   }
+
+  if (request.parameters) store_missing_gradients(graph, partials);
 
   std::vector<ValueId> gradients;
   for (const ValueId id : request.inputs) {

@@ -45,6 +45,11 @@ ValueId Graph::state(const ParameterSpec& spec) {
 }
 
 std::span<const ValueId> Graph::add(std::shared_ptr<const Op> op, std::span<const ValueId> inputs) {
+  for (const ValueId id : inputs) {
+    if (id < no_value || id >= static_cast<ValueId>(values_.size())) {
+      throw Error(fmt::format("graph: {}: input is value {}, which the graph does not have", op->kind(), id));
+    }
+  }
   std::string key = op->key();
   if (!key.empty()) {
     key += fmt::format("({})", fmt::join(inputs, ","));
@@ -95,13 +100,21 @@ ValueId Graph::concat(std::span<const ValueId> inputs) {
 }
 
 void Graph::output(const std::string& name, ValueId value) {
+  if (value < 0 || value >= static_cast<ValueId>(values_.size())) {
+    throw Error(fmt::format("graph: output '{}' is value {}, which the graph does not have", name, value));
+  }
   outputs_[name] = value;
 }
 
 void Graph::store_as_gradient(ValueId value, ValueId parameter) {
   Value& v = values_[static_cast<std::size_t>(value)];
+  const int slot = this->value(parameter).slot;
+  if (!bound_.try_emplace({Storage::gradient, slot}, value).second) {
+    throw Error(fmt::format("graph: parameter {} has its gradient already",
+                            tables_.parameters->specs()[static_cast<std::size_t>(slot)].name));
+  }
   v.storage = Storage::gradient;
-  v.slot = this->value(parameter).slot;
+  v.slot = slot;
 }
 
 const TensorType& Graph::type(ValueId id) const {

@@ -74,8 +74,8 @@ class BatchNormOp final : public Op {
     const std::vector<ValueId> gradients(outputs.begin(), outputs.end());
     if (want_x) backward.set_partial(x_in, gradients[0]);
     if (want_affine) {
-      backward.set_partial(gamma_in, gradients[want_x ? 1 : 0]);
-      backward.set_partial(beta_in, gradients[want_x ? 2 : 1]);
+      backward.add(gamma_in, gradients[want_x ? 1 : 0]);
+      backward.add(beta_in, gradients[want_x ? 2 : 1]);
     }
   }
 };

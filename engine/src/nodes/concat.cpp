@@ -3,8 +3,6 @@
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/kernels/error.hpp"
 
-#include "nodes/copy.hpp"
-
 #include <fmt/format.h>
 
 namespace dnas::engine {
@@ -60,11 +58,7 @@ void ConcatOp::backward(Backward& backward) const {
     if (backward.wanted(i)) {
       const ValueId slice =
           backward.graph().add1(std::make_shared<SliceOp>(offset, channels), std::array{backward.gradient(0)});
-      if (backward.partial(i) == no_value) {
-        backward.set_partial(i, slice);
-      } else {
-        backward.contribute(i, std::make_shared<CopyOp>(), {slice});
-      }
+      backward.add(i, slice);
     }
     offset += channels;
   }

@@ -46,16 +46,13 @@ class CrossEntropyOp final : public Op {
     kernels::cross_entropy_forward(ctx, args.in[0], args.in[1], smoothing_, args.out[0], args.out[1]);
   }
   void backward(Backward& backward) const override {
-    if (backward.gradient(0) != no_value) {
+    if (backward.has_gradient(0)) {
       throw UnsupportedError(
           "cross_entropy: is only differentiated as the loss itself, not as part of a longer formula");
     }
     const ValueId dlogits = backward.graph().add1(std::make_shared<CrossEntropyBackwardOp>(smoothing_),
                                                   std::array{backward.output(1), backward.input(1)});
-    if (backward.partial(0) != no_value) {
-      throw UnsupportedError("cross_entropy: the logits have another gradient besides the loss");
-    }
-    backward.set_partial(0, dlogits);
+    backward.add(0, dlogits);
   }
 
  private:

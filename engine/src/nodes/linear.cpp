@@ -70,8 +70,8 @@ class LinearOp final : public Op {
       const auto out =
           backward.graph().add(std::make_shared<LinearBackwardWeightOp>(), std::array{backward.input(0), dy});
       const std::array gradients{out[0], out[1]};
-      backward.set_partial(1, gradients[0]);
-      backward.set_partial(2, gradients[1]);
+      backward.add(1, gradients[0]);
+      backward.add(2, gradients[1]);
     }
     if (backward.wanted(0)) {
       backward.contribute(0, std::make_shared<LinearBackwardDataOp>(), {dy, backward.input(1)});

@@ -10,13 +10,14 @@ namespace dnas::engine {
 
 /// Which gradients a backward pass is for. Nothing else is computed.
 struct GradientRequest {
-  bool parameters = false;      ///< of every parameter, into the flat gradient array
+  bool parameters = false;  ///< of the graph's parameters, into the flat gradient array; 0 where no path leads there
   std::vector<ValueId> inputs;  ///< of these inputs
 };
 
 /// Appends to the graph the nodes that compute the gradient of `loss` (a scalar) for what is asked. Returns the
 /// gradient values of `request.inputs`, in order (no_value where the loss does not depend on it).
-/// @throws UnsupportedError if an operation on the way has no gradient
+/// @throws Error if `loss` or one of `request.inputs` is no such value, or a parameter has its gradient already;
+/// UnsupportedError if an operation on the way has no gradient, or the loss is no cross_entropy
 std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientRequest& request);
 
 /// One node's backward, as seen by its operation.
@@ -31,7 +32,9 @@ class Backward {
   [[nodiscard]] ValueId input(int index) const { return node_.inputs[static_cast<std::size_t>(index)]; }
   [[nodiscard]] int inputs() const noexcept { return static_cast<int>(node_.inputs.size()); }
   [[nodiscard]] ValueId output(int index) const { return node_.outputs[static_cast<std::size_t>(index)]; }
-  /// Gradient of an output; no_value for the loss itself, whose gradient is 1.
+  /// Whether the gradient of an output is a value: not so for the loss itself, whose gradient is 1.
+  [[nodiscard]] bool has_gradient(int output) const;
+  /// Gradient of an output. @throws UnsupportedError for the loss itself
   [[nodiscard]] ValueId gradient(int output) const;
 
   /// Whether the gradient of an input is asked for.
@@ -40,6 +43,10 @@ class Backward {
   [[nodiscard]] ValueId partial(int input) const;
   /// Sets an input's gradient to `sum`: its partial with this node's contribution added.
   void set_partial(int input, ValueId sum);
+
+  /// Adds a value that nobody else reads or adds to: the first contribution is the partial, later ones are copied into
+  /// it. For operations that cannot add to a partial themselves.
+  void add(int input, ValueId contribution);
 
   /// Appends op(inputs..., partial(input)) and makes its output the partial of `input`. For operations with one
   /// gradient.

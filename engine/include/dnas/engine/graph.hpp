@@ -79,10 +79,10 @@ class Graph {
   /// that already lives elsewhere (a parameter, a slice of another concatenation) is copied.
   ValueId concat(std::span<const ValueId> inputs);
 
-  /// Keeps a value readable after a run, under a name.
+  /// Keeps a value readable after a run, under a name. @throws Error if the graph has no such value
   void output(const std::string& name, ValueId value);
 
-  /// Makes the memory of a fresh node output the gradient slot of a parameter.
+  /// Makes the memory of a fresh node output the gradient slot of a parameter. @throws Error if it has one already
   void store_as_gradient(ValueId value, ValueId parameter);
 
   [[nodiscard]] const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
@@ -104,7 +104,7 @@ class Graph {
   std::vector<Value> values_;
   std::vector<Node> nodes_;
   std::vector<std::string> input_names_;
-  std::map<std::pair<Storage, int>, ValueId> bound_;  // inputs, parameters and states that have a value already
+  std::map<std::pair<Storage, int>, ValueId> bound_;  // parameters, states and gradients that have a value
   std::map<std::string, std::size_t> merged_;         // key and inputs -> node
   std::map<std::string, ValueId, std::less<>> outputs_;
 };
