@@ -24,8 +24,9 @@ std::uint64_t bytes_of_lines(const posix::FileDescriptor& file, std::uint64_t li
   while (seen < lines) {
     const std::size_t count = posix::read_some(file, chunk, path);
     if (count == 0) {
-      throw DataError(fmt::format("{}: has {} lines, the checkpoint was written when it had {}; it was cut short or replaced",
-                                  path.string(), seen, lines));
+      throw DataError(
+          fmt::format("{}: has {} lines, the checkpoint was written when it had {}; it was cut short or replaced",
+                      path.string(), seen, lines));
     }
     for (std::size_t i = 0; i < count && seen < lines; ++i) {
       ++position;
@@ -57,6 +58,9 @@ LineLog& LineLog::operator=(LineLog&&) noexcept = default;
 LineLog::~LineLog() = default;
 
 void LineLog::write(std::string_view line) {
+  if (line.find('\n') != std::string_view::npos) {
+    throw Error(fmt::format("{}: a line to write holds a newline", state_->path.string()));
+  }
   State& s = *state_;
   std::string whole(line);
   whole += '\n';
