@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -149,6 +150,91 @@ TEST(Loader, AllPermutationsAreEquallyLikely) {
     EXPECT_NEAR(count, 1000, 5 * 29);
 }
 
+TEST(Loader, IndependentBatchesAreFullAndRepeatNoImage) {
+  const Dataset dataset = numbered(10);
+  Loader loader = make(dataset, {.batch_size = 4, .independent = true, .seed = 6});
+  EXPECT_EQ(loader.steps_per_epoch(), 3);
+  std::set<std::vector<std::int64_t>> batches;
+  for (const std::int64_t step : {0LL, 1LL, 2LL, 3LL, 4LL, 1000LL, 1LL << 40}) {
+    const std::vector<std::int64_t> numbers = numbers_in(loader.get(0, step));
+    EXPECT_EQ(numbers.size(), 4U);
+    EXPECT_EQ(std::set(numbers.begin(), numbers.end()).size(), 4U);
+    batches.insert(numbers);
+  }
+  EXPECT_EQ(batches.size(), 7U);
+  Loader small = make(dataset, {.batch_size = 64, .independent = true});
+  std::vector<std::int64_t> numbers = numbers_in(small.get(0, 5));
+  std::sort(numbers.begin(), numbers.end());
+  EXPECT_EQ(numbers, all_of(dataset));
+}
+
+TEST(Loader, AnIndependentBatchDependsOnEpochAndStepOnly) {
+  Dataset dataset = numbered(30, 6, 5, 3);
+  dataset.crop_padding = 2;
+  dataset.flip = true;
+  const LoaderOptions options{.batch_size = 7, .independent = true, .augment = true, .cutout_length = 2, .seed = 5};
+  Loader in_order = make(dataset, options);
+  std::map<std::pair<std::int64_t, std::int64_t>, std::pair<std::vector<float>, std::vector<std::int64_t>>> batches;
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    for (std::int64_t step = 0; step < 8; ++step)
+      batches[{epoch, step}] = copy_of(in_order.get(epoch, step));
+  }
+  Loader any_order = make(dataset, options);
+  for (std::int64_t i = 0; i < 48; ++i) {
+    const std::int64_t key = i * 7 % 24;
+    EXPECT_EQ(copy_of(any_order.get(key / 8, key % 8)), (batches[{key / 8, key % 8}])) << key;
+  }
+  std::set<std::pair<std::vector<float>, std::vector<std::int64_t>>> different;
+  for (const auto& [key, batch] : batches)
+    different.insert(batch);
+  EXPECT_EQ(different.size(), batches.size());
+}
+
+TEST(Loader, IndependentDrawsAreUniform) {
+  const Dataset dataset = numbered(5, 1, 1, 1);
+  Loader loader = make(dataset, {.batch_size = 2, .independent = true, .seed = 9});
+  std::map<std::vector<std::int64_t>, int> counts;  // ordered pairs: 20 of them
+  constexpr int draws = 10'000;
+  for (std::int64_t i = 0; i < draws; ++i)
+    ++counts[numbers_in(loader.get(i % 2, i / 2))];
+  ASSERT_EQ(counts.size(), 20U);
+  // Expected 500 each with a deviation of 22.
+  for (const auto& [pair, count] : counts)
+    EXPECT_NEAR(count, draws / 20, 5 * 22) << pair[0] << ' ' << pair[1];
+}
+
+TEST(Loader, IndependentDrawsComeFromTheGivenImages) {
+  const Dataset dataset = numbered(20);
+  Loader loader(dataset, dataset.train, {3, 5, 7, 11}, {.batch_size = 2, .independent = true});
+  EXPECT_EQ(loader.images(), 4);
+  std::set<std::int64_t> seen;
+  for (std::int64_t step = 0; step < 60; ++step) {
+    for (const std::int64_t number : numbers_in(loader.get(0, step)))
+      seen.insert(number);
+  }
+  EXPECT_EQ(seen, (std::set<std::int64_t>{3, 5, 7, 11}));
+}
+
+TEST(Loader, TellsTheBatchSizesOfTheFirstSteps) {
+  const Dataset dataset = numbered(10);
+  using Sizes = std::vector<std::int64_t>;
+  for (std::int64_t batch_size = 1; batch_size <= 12; ++batch_size) {
+    for (const bool drop_last : {false, true}) {
+      if (drop_last && batch_size > 10) continue;
+      Loader loader = make(dataset, {.batch_size = batch_size, .drop_last = drop_last});
+      Sizes seen;  // in the order they come
+      for (std::int64_t step = 0; step < loader.steps_per_epoch(); ++step) {
+        const std::int64_t size = loader.get(0, step).images.shape[0];
+        if (seen.empty() || seen.back() != size) seen.push_back(size);
+        EXPECT_EQ(loader.batch_sizes(step + 1), seen) << batch_size << ' ' << step;
+      }
+      EXPECT_EQ(loader.batch_sizes(1000), seen);
+    }
+  }
+  EXPECT_EQ(make(dataset, {.batch_size = 4, .independent = true}).batch_sizes(1000), Sizes{4});
+  EXPECT_EQ(make(dataset, {.batch_size = 64, .independent = true}).batch_sizes(1), Sizes{10});
+}
+
 TEST(Loader, NormalisesWithTheDataSetsNumbers) {
   Dataset dataset = numbered(1, 1, 1, 2);
   dataset.train.pixels = {51, 255};
@@ -273,6 +359,12 @@ TEST(Loader, RefusesBadArguments) {
   EXPECT_THROW((void)loader.get(-1, 0), ConfigError);
   EXPECT_THROW((void)loader.get(1LL << 32, 0), ConfigError);
   EXPECT_NO_THROW((void)loader.get((1LL << 32) - 1, 1));
+
+  Loader independent = make(dataset, {.batch_size = 5, .independent = true});
+  EXPECT_THROW((void)independent.get(0, -1), ConfigError);
+  constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max();
+  EXPECT_THAT(message_of<ConfigError>([&] { (void)independent.get(0, last / 5); }), HasSubstr("do not fit 64 bits"));
+  EXPECT_NO_THROW((void)independent.get(0, last / 5 - 2));
 }
 
 TEST(Loader, RefusesAnInconsistentDataSet) {

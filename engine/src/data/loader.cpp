@@ -267,6 +267,10 @@ Batch Loader::get(std::int64_t epoch, std::int64_t step) {
   if (step < 0 || (step >= s.steps && !s.options.independent)) {
     throw ConfigError(fmt::format("loader: step {} is not in [0, {}) of an epoch", step, s.steps));
   }
+  // The batch prepared ahead must have a position too.
+  if (step > std::numeric_limits<std::int64_t>::max() / s.batch - 2) {
+    throw ConfigError(fmt::format("loader: step {} of {} images: positions do not fit 64 bits", step, s.batch));
+  }
   s.hold({epoch, step});
   State::Slot& slot = s.slots[s.held];
   return {TensorView(slot.images.data(), s.batch_shape(slot)),

@@ -38,6 +38,31 @@ void for_each_element(const ParameterSpec& spec, Visit&& visit) {
   }
 }
 
+int rank_of(ParameterLayout layout) {
+  switch (layout) {
+    case ParameterLayout::vector:
+      return 1;
+    case ParameterLayout::matrix:
+    case ParameterLayout::pointwise:
+      return 2;
+    case ParameterLayout::depthwise:
+      return 3;
+    case ParameterLayout::conv:
+      return 4;
+  }
+  return 0;
+}
+
+void check_spec(const ParameterSpec& spec) {
+  if (spec.shape.rank() != rank_of(spec.layout)) {
+    throw ShapeError(fmt::format("parameter {}: is {}, expected {} extents by its layout", spec.name,
+                                 spec.shape.to_string(), rank_of(spec.layout)));
+  }
+  if (spec.init == ParameterInit::uniform && spec.fan_in < 1) {
+    throw ShapeError(fmt::format("parameter {}: fan-in is {}, expected at least 1", spec.name, spec.fan_in));
+  }
+}
+
 }  // namespace
 
 std::vector<std::int64_t> ParameterSpec::file_shape() const {
@@ -57,11 +82,15 @@ std::vector<std::int64_t> ParameterSpec::file_shape() const {
 }
 
 int ParameterTable::declare(const ParameterSpec& spec) {
+  check_spec(spec);
   if (const int existing = find(spec.name); existing >= 0) {
     const ParameterSpec& before = specs_[static_cast<std::size_t>(existing)];
-    if (before.shape != spec.shape || before.layout != spec.layout) {
+    if (before.shape != spec.shape) {
       throw Error(fmt::format("parameter {}: declared as {}, earlier as {}", spec.name, spec.shape.to_string(),
                               before.shape.to_string()));
+    }
+    if (before.layout != spec.layout || before.init != spec.init || before.fan_in != spec.fan_in) {
+      throw Error(fmt::format("parameter {}: declared again with another layout, init or fan-in", spec.name));
     }
     return existing;
   }

@@ -58,6 +58,9 @@ LineLog& LineLog::operator=(LineLog&&) noexcept = default;
 LineLog::~LineLog() = default;
 
 void LineLog::write(std::string_view line) {
+  if (line.find('\n') != std::string_view::npos) {
+    throw Error(fmt::format("{}: a line to write holds a newline", state_->path.string()));
+  }
   State& s = *state_;
   std::string whole(line);
   whole += '\n';

@@ -2,12 +2,19 @@
 
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/kernels/elementwise.hpp"
+#include "dnas/kernels/error.hpp"
 
 #include "nodes/partial.hpp"
+
+#include <fmt/format.h>
 
 namespace dnas::engine {
 
 std::vector<TensorType> CopyOp::infer(std::span<const TensorType> in) const {
+  if (in[1].present && in[1] != in[0]) {
+    throw ShapeError(fmt::format("copy: a {} {} is added to a {} {}, expected equal types", to_string(in[0].dtype),
+                                 in[0].shape.to_string(), to_string(in[1].dtype), in[1].shape.to_string()));
+  }
   return {in[0]};
 }
 

@@ -20,7 +20,7 @@ class LineLog {
   LineLog& operator=(LineLog&&) noexcept;
   ~LineLog();
 
-  /// Adds a line; `line` has no newline. @throws IoError, and then the file ends after the line before
+  /// Adds a line. @throws Error if `line` holds a newline; IoError, and then the file ends after the line before
   void write(std::string_view line);
   /// fsync. @throws IoError
   void sync();

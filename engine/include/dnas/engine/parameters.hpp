@@ -43,7 +43,8 @@ struct ParameterSpec {
 /// gaps stay zero). Graphs of one network (training, evaluation, other batch sizes) share a table.
 class ParameterTable {
  public:
-  /// Declares a tensor, or finds it if it was declared before. @throws Error if it was declared differently
+  /// Declares a tensor, or finds it if it was declared before. @throws Error if it was declared differently;
+  /// ShapeError if the shape does not fit the layout or the fan-in is not positive
   int declare(const ParameterSpec& spec);
 
   [[nodiscard]] std::span<const ParameterSpec> specs() const noexcept { return specs_; }
