@@ -9,36 +9,43 @@
 
 namespace dnas::kernels::check {
 
-void tensor(std::string_view where, const TensorView& t, DType dtype) {
-  if (t.data == nullptr && t.elements() > 0) throw ShapeError(fmt::format("{} has no data", where));
+std::string Where::text() const {
+  std::string text(operation_);
+  if (!argument_.empty()) text += fmt::format(": {}", argument_);
+  if (index_ >= 0) text += fmt::format("[{}]", index_);
+  return text;
+}
+
+void tensor(const Where& where, const TensorView& t, DType dtype) {
+  if (t.data == nullptr && t.elements() > 0) throw ShapeError(fmt::format("{} has no data", where.text()));
   if (t.dtype != dtype) {
-    throw DtypeError(fmt::format("{} is {}, expected {}", where, to_string(t.dtype), to_string(dtype)));
+    throw DtypeError(fmt::format("{} is {}, expected {}", where.text(), to_string(t.dtype), to_string(dtype)));
   }
   if (t.pixel_stride < t.channels()) {
-    throw ShapeError(
-        fmt::format("{} has pixel stride {}, expected at least its {} channels", where, t.pixel_stride, t.channels()));
+    throw ShapeError(fmt::format("{} has pixel stride {}, expected at least its {} channels", where.text(),
+                                 t.pixel_stride, t.channels()));
   }
 }
 
-void shaped(std::string_view where, const TensorView& t, const Shape& shape, DType dtype) {
+void shaped(const Where& where, const TensorView& t, const Shape& shape, DType dtype) {
   tensor(where, t, dtype);
   if (t.shape != shape) {
-    throw ShapeError(fmt::format("{} is {}, expected {}", where, t.shape.to_string(), shape.to_string()));
+    throw ShapeError(fmt::format("{} is {}, expected {}", where.text(), t.shape.to_string(), shape.to_string()));
   }
 }
 
-void dense(std::string_view where, const TensorView& t, const Shape& shape, DType dtype) {
+void dense(const Where& where, const TensorView& t, const Shape& shape, DType dtype) {
   shaped(where, t, shape, dtype);
   if (!t.dense()) {
-    throw ShapeError(fmt::format("{} is a channel slice (pixel stride {}), expected a dense tensor {}", where,
+    throw ShapeError(fmt::format("{} is a channel slice (pixel stride {}), expected a dense tensor {}", where.text(),
                                  t.pixel_stride, shape.to_string()));
   }
 }
 
-void ranked(std::string_view where, const TensorView& t, int rank, DType dtype) {
+void ranked(const Where& where, const TensorView& t, int rank, DType dtype) {
   tensor(where, t, dtype);
   if (t.shape.rank() != rank) {
-    throw ShapeError(fmt::format("{} is {}, expected a tensor of rank {}", where, t.shape.to_string(), rank));
+    throw ShapeError(fmt::format("{} is {}, expected a tensor of rank {}", where.text(), t.shape.to_string(), rank));
   }
 }
 

@@ -12,7 +12,7 @@ namespace dnas::kernels {
 namespace {
 
 void check_images(std::string_view operation, const TensorView& x) {
-  check::ranked(fmt::format("{}: x", operation), x, 4);
+  check::ranked({operation, "x"}, x, 4);
   if (x.elements() == 0) {
     throw ShapeError(fmt::format("{}: x is {}, expected at least one element", operation, x.shape.to_string()));
   }
@@ -20,7 +20,7 @@ void check_images(std::string_view operation, const TensorView& x) {
 
 /// A [C] vector.
 void check_vector(std::string_view operation, std::string_view name, const TensorView& t, const TensorView& x) {
-  check::dense(fmt::format("{}: {}", operation, name), t, Shape{x.channels()});
+  check::dense({operation, name}, t, Shape{x.channels()});
 }
 
 /// Two [C] vectors, or two null views.

@@ -49,13 +49,14 @@ double row_loss(const float* logits, std::int64_t classes, std::int64_t label, d
 
 void check_batch(std::string_view operation, std::string_view name, const TensorView& t, const TensorView& labels,
                  float smoothing) {
-  const std::string where = fmt::format("{}: {}", operation, name);
+  const check::Where where(operation, name);
   check::ranked(where, t, 2);
   check::dense(where, t, t.shape);
   if (t.elements() == 0) {
-    throw ShapeError(fmt::format("{} is {}, expected at least one row and one class", where, t.shape.to_string()));
+    throw ShapeError(
+        fmt::format("{} is {}, expected at least one row and one class", where.text(), t.shape.to_string()));
   }
-  check::dense(fmt::format("{}: labels", operation), labels, Shape{t.shape[0]}, DType::i64);
+  check::dense({operation, "labels"}, labels, Shape{t.shape[0]}, DType::i64);
   if (!(smoothing >= 0.0F && smoothing < 1.0F)) {
     throw ConfigError(fmt::format("{}: smoothing is {}, expected a value in [0, 1)", operation, smoothing));
   }

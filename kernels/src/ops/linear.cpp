@@ -13,7 +13,7 @@ namespace {
 
 void check_tensors(std::string_view operation, std::string_view x_name, const TensorView& x, std::string_view w_name,
                    const TensorView& w, std::string_view y_name, const TensorView& y) {
-  const auto where = [&](std::string_view name) { return fmt::format("{}: {}", operation, name); };
+  const auto where = [&](std::string_view name) { return check::Where(operation, name); };
   check::ranked(where(x_name), x, 2);
   check::ranked(where(w_name), w, 2);
   check::dense(where(x_name), x, x.shape);

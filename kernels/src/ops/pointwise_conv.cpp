@@ -19,7 +19,7 @@ void check_options(const PointwiseConv& conv) {
 
 void check_tensors(std::string_view operation, const PointwiseConv& conv, std::string_view x_name, const TensorView& x,
                    std::string_view w_name, const TensorView& w, std::string_view y_name, const TensorView& y) {
-  const auto where = [&](std::string_view name) { return fmt::format("{}: {}", operation, name); };
+  const auto where = [&](std::string_view name) { return check::Where(operation, name); };
   check_options(conv);
   check::ranked(where(x_name), x, 4);
   check::ranked(where(w_name), w, 2);

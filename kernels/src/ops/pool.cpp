@@ -23,10 +23,10 @@ Shape output_of(std::string_view operation, const Pool& pool, const Shape& x) {
 }
 
 /// The image of a global pool [N, H, W, C].
-void check_image(std::string_view where, const TensorView& image) {
+void check_image(const check::Where& where, const TensorView& image) {
   check::ranked(where, image, 4);
   if (image.elements() == 0) {
-    throw ShapeError(fmt::format("{} is {}, expected no empty axes", where, image.shape.to_string()));
+    throw ShapeError(fmt::format("{} is {}, expected no empty axes", where.text(), image.shape.to_string()));
   }
 }
 

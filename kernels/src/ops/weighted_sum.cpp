@@ -22,7 +22,7 @@ void check_index(std::string_view operation, std::span<const std::int32_t> index
                  std::string_view name, const TensorView& weights) {
   if (terms == 0) throw ShapeError(fmt::format("{}: there are no terms, expected at least one", operation));
   check_count(operation, "index", index.size(), terms);
-  check::dense(fmt::format("{}: {}", operation, name), weights, weights.shape);
+  check::dense({operation, name}, weights, weights.shape);
   for (std::size_t k = 0; k < index.size(); ++k) {
     if (index[k] < 0 || index[k] >= weights.elements()) {
       throw ShapeError(fmt::format("{}: index[{}] is {}, expected a position inside {} {}", operation, k, index[k],
@@ -36,7 +36,7 @@ void check_terms(std::string_view operation, std::string_view name, std::span<co
                  const Shape& shape, bool may_be_null) {
   for (std::size_t k = 0; k < terms.size(); ++k) {
     if (may_be_null && !terms[k]) continue;
-    check::shaped(fmt::format("{}: {}[{}]", operation, name, k), terms[k], shape);
+    check::shaped({operation, name, k}, terms[k], shape);
   }
 }
 
