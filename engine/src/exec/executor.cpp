@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 
 namespace dnas::engine {
 
@@ -69,6 +70,9 @@ void Executor::bind(const Bindings& bindings) {
     if (have < need) throw ShapeError(fmt::format("executor: {} has {} bytes, expected {}", what, have, need));
   };
   require("the arena", bindings.arena.size(), plan_->arena_bytes());
+  if (reinterpret_cast<std::uintptr_t>(bindings.arena.data()) % Buffer::alignment != 0) {
+    throw ShapeError(fmt::format("executor: the arena is not aligned to {} bytes", Buffer::alignment));
+  }
   require("the weight array", bindings.parameters.size_bytes(),
           static_cast<std::size_t>(tables.parameters->extent()) * sizeof(float));
   require("the state array", bindings.states.size_bytes(),
@@ -119,6 +123,7 @@ void Executor::run() {
 }
 
 TensorView Executor::output(std::string_view name) const {
+  if (!bound_) throw Error(fmt::format("executor: output '{}' before bind()", name));
   return make_view(plan_->graph().output(name));
 }
 

@@ -27,14 +27,14 @@ class Executor {
 
   /// Points the plan at this memory. Cheap enough to do before every run: evaluating at another weight point is a
   /// rebind.
-  /// @throws ShapeError if something is too small
+  /// @throws ShapeError if something is too small or not aligned
   void bind(const Bindings& bindings);
   /// Binds an input. The view must have the input's type, be dense, and stay valid during run(). @throws ShapeError,
   /// DtypeError
   void set_input(std::string_view name, const TensorView& view);
   /// Runs every node. @throws Error if memory or an input is not bound
   void run();
-  /// A named output after run(); valid until the arena is used again.
+  /// A named output after run(); valid until the arena is used again. @throws Error if there is none, or before bind()
   [[nodiscard]] TensorView output(std::string_view name) const;
 
   [[nodiscard]] const Plan& plan() const noexcept { return *plan_; }
