@@ -118,11 +118,19 @@ TEST(Executor, NeedsGradientsAndStatesWhereThePlanDoes) {
 TEST(Executor, AllocatesNothingInARun) {
   const auto graph = std::make_shared<Graph>(Mode::train, NetworkTables{});
   const ValueId x = graph->input("x", Shape{2, 8, 8, 5});
+  const ValueId mix = graph->input("mix", Shape{1, 3});
+  const ValueId labels = graph->input("labels", {Shape{2}, DType::i64});
   const ValueId y = nodes::depthwise_conv(*graph, nodes::relu(*graph, x), "d", {});
-  const ValueId z = nodes::max_pool(*graph, y, {});
-  const ValueId sum = nodes::add(*graph, std::array{y, z, nodes::avg_pool(*graph, z, {})});
+  const ValueId z = nodes::batch_norm(*graph, nodes::max_pool(*graph, y, {}), "b", true);
+  const ValueId p = nodes::pointwise_conv(*graph, z, "p", 5, {});
+  const std::array terms{nodes::Term{y, 0}, nodes::Term{z, 1}, nodes::Term{p, 2}};
+  const ValueId node = nodes::weighted_sum(*graph, terms, mix);
+  const ValueId sum = nodes::add(*graph, std::array{node, z, nodes::avg_pool(*graph, z, {})});
   const ValueId joined = graph->concat(std::array{sum, z, nodes::conv(*graph, sum, "c", 3, {})});
-  graph->output("loss", nodes::global_avg_pool(*graph, joined));
+  const ValueId logits = nodes::linear(*graph, nodes::global_avg_pool(*graph, joined), "l", test_graphs::classes);
+  const ValueId loss = nodes::cross_entropy(*graph, logits, labels, 0.1F);
+  graph->output("loss", loss);
+  graph->output("dmix", append_backward(*graph, loss, {.parameters = true, .inputs = {mix}}).front());
   const InputValues inputs(*graph, 1, test_graphs::classes);
   PlannedRun run(graph, inputs, 2);
   run.run();

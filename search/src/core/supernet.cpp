@@ -34,6 +34,10 @@ Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, flo
   // Declares the tables: their layout must not depend on which evaluation is planned first.
   engine::Graph declared(engine::Mode::train, tables_);
   static_cast<void>(space_->build_supernet(declared, config_));
+  for (const ChoiceGroup& group : space_->choice_groups()) {
+    mix_names_.push_back("mix_" + group.name);
+    dmix_names_.push_back("dmix_" + group.name);
+  }
   gradient_ = std::make_unique<engine::ParameterSet>(tables_.parameters);
 }
 
@@ -60,7 +64,7 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
     if (want_mixing) request.inputs = values.mixing;
     const std::vector<engine::ValueId> gradients = engine::append_backward(*graph, loss, request);
     for (std::size_t g = 0; g < gradients.size(); ++g) {
-      if (gradients[g] != engine::no_value) graph->output(fmt::format("dmix_{}", g), gradients[g]);
+      if (gradients[g] != engine::no_value) graph->output(dmix_names_[g], gradients[g]);
     }
   }
 
@@ -84,9 +88,8 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   executor.bind({arena, weights, gradient_->flat(), states});
   executor.set_input("images", batch.images);
   executor.set_input("labels", batch.labels);
-  const auto& groups = space_->choice_groups();
-  for (std::size_t g = 0; g < groups.size(); ++g)
-    executor.set_input("mix_" + groups[g].name, mix[g]);
+  for (std::size_t g = 0; g < mix_names_.size(); ++g)
+    executor.set_input(mix_names_[g], mix[g]);
   executor.run();
 
   Result& result = made.result;
@@ -94,8 +97,7 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   result.logits = executor.output("logits");
   const auto& outputs = executor.plan().graph().outputs();
   for (std::size_t g = 0; g < result.dmix.size(); ++g) {
-    const std::string name = fmt::format("dmix_{}", g);
-    result.dmix[g] = outputs.contains(name) ? executor.output(name) : TensorView{};
+    result.dmix[g] = outputs.contains(dmix_names_[g]) ? executor.output(dmix_names_[g]) : TensorView{};
   }
   if (!std::isfinite(result.loss)) {
     throw NumericalError(

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -70,6 +71,8 @@ class Supernet {
   float label_smoothing_;
   Context ctx_;
   engine::NetworkTables tables_;
+  std::vector<std::string> mix_names_;   // graph inputs, per group
+  std::vector<std::string> dmix_names_;  // graph outputs, per group
   std::map<std::pair<Want, std::int64_t>, Program> programs_;
   std::unique_ptr<engine::ParameterSet> gradient_;
   std::size_t arena_bytes_ = 0;
