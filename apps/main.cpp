@@ -84,7 +84,8 @@ ExitCode report(const std::exception& error, const Arguments& arguments, Message
     messages.error(fmt::format("internal error: {}", error.what()));
   } else if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
     messages.error("out of memory");
-    messages.hint("a smaller --batch_size, --init_channels or --layers needs less; --dry-run prints the plan");
+    messages.hint(
+        "a smaller --batch_size, --init_channels or --layers needs less; 'dnas inspect' counts it and takes none");
   } else {
     messages.error(error.what());
   }

@@ -15,6 +15,10 @@ namespace {
 
 constexpr auto redraw_interval = std::chrono::milliseconds(100);
 
+std::size_t machine_memory() {
+  return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
+}
+
 std::string bar(std::int64_t done, std::int64_t of, int width) {
   const std::int64_t filled = of > 0 ? std::clamp<std::int64_t>(done * width / of, 0, width) : 0;
   std::string text(static_cast<std::size_t>(width), ' ');
@@ -36,10 +40,19 @@ std::string plan_text(const search::SearchPlan& plan) {
       bytes_text(plan.memory.data));
 }
 
+std::string memory_text(const search::SearchPlan& plan) {
+  return fmt::format(
+      "the search needs {} by plan and this machine has {}; a smaller --batch_size, --init_channels or --layers "
+      "needs less",
+      bytes_text(plan.memory.total()), bytes_text(machine_memory()));
+}
+
 void SearchProgress::on_plan(const search::SearchPlan& plan) {
   plan_ = plan;
   start_ = Clock::now();
   messages_.info(plan_text(plan));
+  // Said before the memory is touched: the kernel may promise more than there is and end the process later.
+  if (plan.memory.total() > machine_memory()) messages_.warn(memory_text(plan));
 }
 
 void SearchProgress::on_resume(std::int64_t global_step, const std::filesystem::path& checkpoint) {

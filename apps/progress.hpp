@@ -15,6 +15,9 @@ namespace dnas::apps {
 /// What a search is about to do, for people: sizes, steps and the memory that is about to be taken.
 [[nodiscard]] std::string plan_text(const search::SearchPlan& plan);
 
+/// What the plan needs beside what the machine has, and which settings need less.
+[[nodiscard]] std::string memory_text(const search::SearchPlan& plan);
+
 /// Shows a search on stderr: a progress bar with the time left and a line per epoch on a terminal, the lines of the
 /// official log elsewhere. Passes requests to stop on.
 class SearchProgress final : public search::SearchObserver {

@@ -11,7 +11,6 @@
 #include "yaml_config.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 #include <nlohmann/json.hpp>
 
 #include <cmath>
@@ -147,15 +146,6 @@ void print_outcome(const search::SearchOutcome& outcome, const std::filesystem::
     fmt::print("{}\n", file.string());
 }
 
-std::string memory_hint(const search::SearchPlan& plan) {
-  const auto machine =
-      static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGE_SIZE));
-  return fmt::format(
-      "the search needs {} by plan and this machine has {}; a smaller --batch_size, --init_channels or "
-      "--layers needs less",
-      bytes_text(plan.memory.total()), bytes_text(machine));
-}
-
 ExitCode search_in_folder(const SearchConfig& config, const std::filesystem::path& folder, const RunFlags& flags,
                           bool json, Messages& messages) {
   const StopSignals signals;
@@ -168,7 +158,7 @@ ExitCode search_in_folder(const SearchConfig& config, const std::filesystem::pat
   } catch (const std::bad_alloc&) {
     messages.status("");
     messages.error("out of memory");
-    if (progress.plan().memory.total() > 0) messages.hint(memory_hint(progress.plan()));
+    if (progress.plan().memory.total() > 0) messages.hint(memory_text(progress.plan()));
     return ExitCode::unavailable;
   }
   messages.status("");
