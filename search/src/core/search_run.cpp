@@ -232,8 +232,8 @@ class Run {
 
 void refuse_used_folder(const std::filesystem::path& folder) {
   if (std::filesystem::exists(folder / "config.json")) {
-    throw ConfigError(fmt::format("{} holds a run already; go on with it by --resume, or choose another folder",
-                                  folder.string()));
+    throw ConfigError(
+        fmt::format("{} holds a run already; go on with it by --resume, or choose another folder", folder.string()));
   }
 }
 
