@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace dnas::search {
 
@@ -84,7 +85,8 @@ const ConfigField& find_field(std::string_view name) {
   const auto it = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& f) { return f.name == name; });
   if (it != fields.end()) return *it;
   std::vector<std::string> names;
-  for (const ConfigField& f : fields) names.push_back(f.name);
+  for (const ConfigField& f : fields)
+    names.push_back(f.name);
   const std::string nearest = nearest_match(name, names);
   throw ConfigError(fmt::format("unknown setting '{}'{}", name,
                                 nearest.empty() ? std::string() : fmt::format("; did you mean '{}'?", nearest)));
@@ -115,6 +117,12 @@ std::optional<Options::Value> parse_value(std::string_view text, const Options::
     return std::nullopt;
   }
   return std::string(text);
+}
+
+/// Whether a JSON number is whole and fits; reading a larger one would wrap around.
+bool is_int64(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max();
+  return value.is_number_integer();
 }
 
 std::string_view type_name(const Options::Value& value) {
@@ -159,7 +167,7 @@ SearchConfig config_from_json(std::string_view text) {
     const Options::Value like = f->get(config);
     if (std::holds_alternative<bool>(like) && value.is_boolean()) {
       f->set(config, value.get<bool>());
-    } else if (std::holds_alternative<std::int64_t>(like) && value.is_number_integer()) {
+    } else if (std::holds_alternative<std::int64_t>(like) && is_int64(value)) {
       f->set(config, value.get<std::int64_t>());
     } else if (std::holds_alternative<double>(like) && value.is_number()) {
       f->set(config, value.get<double>());

@@ -9,6 +9,7 @@
 #include "dnas/engine/metrics.hpp"
 #include "dnas/engine/run_folder.hpp"
 #include "dnas/kernels/error.hpp"
+#include "dnas/kernels/optimizer_step.hpp"
 
 #include <fmt/format.h>
 
@@ -53,8 +54,7 @@ class Run {
   SearchOutcome run() {
     SearchOutcome outcome;
     if (progress_.global_step == 0) {
-      log(fmt::format("param size = {:.6f}MB",
-                      static_cast<double>(session_.net.tables().parameters->count()) / 1e6));
+      log(fmt::format("param size = {:.6f}MB", static_cast<double>(session_.net.tables().parameters->count()) / 1e6));
     }
     while (progress_.epoch < session_.config.epochs) {
       if (!run_epoch()) {
@@ -108,7 +108,6 @@ class Run {
     const engine::Batch train = session_.train_loader.get(progress_.epoch, progress_.step);
     const engine::Batch arch = session_.arch_loader.get(progress_.epoch, progress_.step);
     const BilevelStep::Result result = session_.bilevel->step(state, train, arch);
-    check_alpha();
     Meter& meter = progress_.train;
     meter.add(result.train_loss, result.train_logits, train.labels);
     const StepReport report{.epoch = progress_.epoch,
@@ -133,13 +132,11 @@ class Run {
     observer_.on_step(report);
   }
 
-  void check_alpha() const {
-    for (const float value : session_.architecture.parameters()) {
-      if (!std::isfinite(value)) {
-        throw NumericalError(
-            fmt::format("an architecture parameter became {} at step {}; lower arch_learning_rate", value,
-                        progress_.global_step));
-      }
+  /// A run could never go on from a checkpoint with such weights.
+  void check_weights() const {
+    if (!std::isfinite(kernels::squared_norm(session_.ctx, session_.weights.flat()))) {
+      throw NumericalError(fmt::format(
+          "a weight is not finite after step {}; lower the learning rate or clip the gradient", progress_.global_step));
     }
   }
 
@@ -149,9 +146,8 @@ class Run {
     const std::int64_t steps = session_.validation_steps();
     for (std::int64_t i = 0; i < steps; ++i) {
       const engine::Batch batch = session_.validation_loader.get(0, i);
-      const Supernet::Result& result =
-          session_.net.evaluate(Want::nothing, batch, session_.architecture.mix(), session_.weights.flat(),
-                                session_.states.flat());
+      const Supernet::Result& result = session_.net.evaluate(Want::nothing, batch, session_.architecture.mix(),
+                                                             session_.weights.flat(), session_.states.flat());
       meter.add(result.loss, result.logits, batch.labels);
       if (i % session_.config.report_freq == 0) {
         log(fmt::format("valid {:03d} {:e} {:f} {:f}", i, meter.loss(), meter.top1(), meter.top5()));
@@ -212,6 +208,7 @@ class Run {
 
   /// `log_lines`: how much of the log belongs to the checkpoint.
   void save(std::uint64_t log_lines) {
+    check_weights();
     metrics_.sync();
     log_.sync();
     progress_.metrics_lines = metrics_.lines();
@@ -233,11 +230,15 @@ class Run {
   Progress progress_;
 };
 
-bool holds_run(const std::filesystem::path& folder) { return std::filesystem::exists(folder / "config.json"); }
+bool holds_run(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / "config.json");
+}
 
 }  // namespace
 
-SearchPlan plan_search(const SearchConfig& config) { return Session(config).plan(); }
+SearchPlan plan_search(const SearchConfig& config) {
+  return Session(config).plan();
+}
 
 SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path& folder_path, Resume resume,
                          SearchObserver& observer) {
@@ -253,7 +254,8 @@ SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path
     std::vector<std::string> damaged;
     const engine::CheckpointStore store(folder.path(), static_cast<int>(config.keep_checkpoints));
     const auto checkpoint = store.newest(damaged);
-    for (const std::string& what : damaged) observer.on_warning(what);
+    for (const std::string& what : damaged)
+      observer.on_warning(what);
     if (checkpoint) {
       progress = load_checkpoint(*checkpoint, session);
       observer.on_resume(progress.global_step, checkpoint->folder);

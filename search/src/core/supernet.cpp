@@ -15,10 +15,14 @@ namespace {
 
 std::string_view to_string(Want want) {
   switch (want) {
-    case Want::nothing: return "evaluation";
-    case Want::weights: return "weight gradient";
-    case Want::mixing: return "architecture gradient";
-    case Want::both: return "both gradients";
+    case Want::nothing:
+      return "evaluation";
+    case Want::weights:
+      return "weight gradient";
+    case Want::mixing:
+      return "architecture gradient";
+    case Want::both:
+      return "both gradients";
   }
   return "";
 }
@@ -33,7 +37,9 @@ Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, flo
   gradient_ = std::make_unique<engine::ParameterSet>(tables_.parameters);
 }
 
-void Supernet::prepare(Want want, std::int64_t batch) { static_cast<void>(program(want, batch)); }
+void Supernet::prepare(Want want, std::int64_t batch) {
+  static_cast<void>(program(want, batch));
+}
 
 Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
   if (const auto it = programs_.find({want, batch}); it != programs_.end()) return it->second;
@@ -71,6 +77,10 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
 
 const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
                                            std::span<float> weights, std::span<float> states) {
+  if (mix.size() != space_->choice_groups().size()) {
+    throw ShapeError(fmt::format("supernet: {} mixing weight arrays given, expected {} (one per choice group)",
+                                 mix.size(), space_->choice_groups().size()));
+  }
   Program& made = program(want, batch.images.shape[0]);
   if (arena_.bytes() < arena_bytes_) arena_ = Buffer(arena_bytes_);
   engine::Executor& executor = *made.executor;
@@ -79,7 +89,8 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   executor.set_input("images", batch.images);
   executor.set_input("labels", batch.labels);
   const auto& groups = space_->choice_groups();
-  for (std::size_t g = 0; g < groups.size(); ++g) executor.set_input("mix_" + groups[g].name, mix[g]);
+  for (std::size_t g = 0; g < groups.size(); ++g)
+    executor.set_input("mix_" + groups[g].name, mix[g]);
   executor.run();
 
   Result& result = made.result;
@@ -91,15 +102,16 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
     result.dmix[g] = outputs.contains(name) ? executor.output(name) : TensorView{};
   }
   if (!std::isfinite(result.loss)) {
-    throw NumericalError(fmt::format("the loss is {} ({}); lower the learning rate or clip the gradient", result.loss,
-                                     to_string(want)));
+    throw NumericalError(
+        fmt::format("the loss is {} ({}); lower the learning rate or clip the gradient", result.loss, to_string(want)));
   }
   return result;
 }
 
 std::size_t Supernet::nodes() const noexcept {
   std::size_t most = 0;
-  for (const auto& [key, made] : programs_) most = std::max(most, made.executor->plan().nodes().size());
+  for (const auto& [key, made] : programs_)
+    most = std::max(most, made.executor->plan().nodes().size());
   return most;
 }
 
