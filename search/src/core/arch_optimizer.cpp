@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace dnas::search {
 
 void ArchOptimizer::update(const Context& ctx, const Settings& settings, std::span<const float> gradient,
@@ -12,8 +14,14 @@ void ArchOptimizer::update(const Context& ctx, const Settings& settings, std::sp
     throw ShapeError(fmt::format("arch_optimizer: gradient has {} entries, expected {} like the parameters",
                                  gradient.size(), parameters.size()));
   }
-  ++steps_;
-  do_update(ctx, settings, steps_, gradient, parameters);
+  do_update(ctx, settings, steps_ + 1, gradient, parameters);
+  ++steps_;  // only if it was not refused
+  for (const float value : parameters) {
+    if (!std::isfinite(value)) {
+      throw NumericalError(
+          fmt::format("an architecture parameter became {} in update {}; lower arch_learning_rate", value, steps_));
+    }
+  }
 }
 
 }  // namespace dnas::search

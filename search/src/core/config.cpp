@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace dnas::search {
 
@@ -118,6 +119,12 @@ std::optional<Options::Value> parse_value(std::string_view text, const Options::
   return std::string(text);
 }
 
+/// Whether a JSON number is whole and fits; reading a larger one would wrap around.
+bool is_int64(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max();
+  return value.is_number_integer();
+}
+
 std::string_view type_name(const Options::Value& value) {
   constexpr std::array<std::string_view, 4> names{"true or false", "a whole number", "a number", "text"};
   return names[value.index()];
@@ -160,7 +167,7 @@ SearchConfig config_from_json(std::string_view text) {
     const Options::Value like = f->get(config);
     if (std::holds_alternative<bool>(like) && value.is_boolean()) {
       f->set(config, value.get<bool>());
-    } else if (std::holds_alternative<std::int64_t>(like) && value.is_number_integer()) {
+    } else if (std::holds_alternative<std::int64_t>(like) && is_int64(value)) {
       f->set(config, value.get<std::int64_t>());
     } else if (std::holds_alternative<double>(like) && value.is_number()) {
       f->set(config, value.get<double>());

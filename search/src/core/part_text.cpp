@@ -64,8 +64,12 @@ PartChoice parse_part(std::string_view text) {
   for (const std::string_view piece : split(inside)) {
     const auto equals = piece.find('=');
     if (equals == std::string_view::npos) throw fail("an option without '='");
-    choice.options.emplace_back(std::string(trim(piece.substr(0, equals))),
-                                guess_value(trim(piece.substr(equals + 1))));
+    std::string name(trim(piece.substr(0, equals)));
+    if (name.empty()) throw fail("an option without a name");
+    for (const auto& [earlier, value] : choice.options) {
+      if (earlier == name) throw fail(fmt::format("option '{}' is given twice", name));
+    }
+    choice.options.emplace_back(std::move(name), guess_value(trim(piece.substr(equals + 1))));
   }
   return choice;
 }

@@ -9,6 +9,7 @@
 #include "dnas/engine/metrics.hpp"
 #include "dnas/engine/run_folder.hpp"
 #include "dnas/kernels/error.hpp"
+#include "dnas/kernels/optimizer_step.hpp"
 
 #include <fmt/format.h>
 
@@ -107,7 +108,6 @@ class Run {
     const engine::Batch train = session_.train_loader.get(progress_.epoch, progress_.step);
     const engine::Batch arch = session_.arch_loader.get(progress_.epoch, progress_.step);
     const BilevelStep::Result result = session_.bilevel->step(state, train, arch);
-    check_alpha();
     Meter& meter = progress_.train;
     meter.add(result.train_loss, result.train_logits, train.labels);
     const StepReport report{.epoch = progress_.epoch,
@@ -132,12 +132,11 @@ class Run {
     observer_.on_step(report);
   }
 
-  void check_alpha() const {
-    for (const float value : session_.architecture.parameters()) {
-      if (!std::isfinite(value)) {
-        throw NumericalError(fmt::format("an architecture parameter became {} at step {}; lower arch_learning_rate",
-                                         value, progress_.global_step));
-      }
+  /// A run could never go on from a checkpoint with such weights.
+  void check_weights() const {
+    if (!std::isfinite(kernels::squared_norm(session_.ctx, session_.weights.flat()))) {
+      throw NumericalError(fmt::format(
+          "a weight is not finite after step {}; lower the learning rate or clip the gradient", progress_.global_step));
     }
   }
 
@@ -209,6 +208,7 @@ class Run {
 
   /// `log_lines`: how much of the log belongs to the checkpoint.
   void save(std::uint64_t log_lines) {
+    check_weights();
     metrics_.sync();
     log_.sync();
     progress_.metrics_lines = metrics_.lines();

@@ -81,6 +81,10 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
 
 const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
                                            std::span<float> weights, std::span<float> states) {
+  if (mix.size() != space_->choice_groups().size()) {
+    throw ShapeError(fmt::format("supernet: {} mixing weight arrays given, expected {} (one per choice group)",
+                                 mix.size(), space_->choice_groups().size()));
+  }
   Program& made = program(want, batch.images.shape[0]);
   if (arena_.bytes() < arena_bytes_) arena_ = Buffer(arena_bytes_);
   engine::Executor& executor = *made.executor;

@@ -22,7 +22,8 @@ class ArchOptimizer {
 
   /// Allocates the state for `count` parameters. Before the first update.
   void prepare(std::size_t count) { do_prepare(count); }
-  /// One step, in place. @throws ShapeError if the spans are not of the prepared length
+  /// One step, in place. @throws ShapeError if the spans are not of the prepared length; NumericalError if a parameter
+  /// is no longer finite
   void update(const Context& ctx, const Settings& settings, std::span<const float> gradient,
               std::span<float> parameters);
 
