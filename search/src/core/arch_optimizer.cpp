@@ -18,8 +18,8 @@ void ArchOptimizer::update(const Context& ctx, const Settings& settings, std::sp
   ++steps_;  // only if it was not refused
   for (const float value : parameters) {
     if (!std::isfinite(value)) {
-      throw NumericalError(fmt::format("an architecture parameter became {} in update {}; lower arch_learning_rate",
-                                       value, steps_));
+      throw NumericalError(
+          fmt::format("an architecture parameter became {} in update {}; lower arch_learning_rate", value, steps_));
     }
   }
 }
