@@ -36,7 +36,7 @@ std::array<int, 10> counts_of(const ImageSet& set) {
 }
 
 TEST(Datasets, ListsWhatIsBuiltIn) {
-  for (const char* name : {"cifar10", "cifar100", "digits", "fashion-mnist", "mnist"}) {
+  for (const char* name : {"cifar10", "cifar100", "digits", "fashion-mnist", "mnist", "planted"}) {
     EXPECT_THAT(datasets().names(), Contains(name));
   }
   EXPECT_THAT(message_of<ConfigError>([] { (void)datasets().at("cifr10"); }),
@@ -85,6 +85,46 @@ TEST(Digits, IsNormalisedByItsTrainingImages) {
   ASSERT_EQ(digits.std.size(), 1U);
   EXPECT_NEAR(digits.mean[0], mean, 1e-6);
   EXPECT_NEAR(digits.std[0], deviation, 1e-6);
+}
+
+// The lower half repeats the upper one, diagonally across: in class 0 as it is, in class 1 negated, for 85 % of the
+// blocks.
+TEST(Planted, ClassIsTheSignOfTheRepetition) {
+  const Dataset planted = datasets().at("planted").open({.root = {}, .seed = 3});
+  ASSERT_EQ(planted.classes, 2);
+  ASSERT_EQ(planted.train.image, (Shape{16, 16, 1}));
+  EXPECT_EQ(planted.crop_padding, 0);
+  EXPECT_FALSE(planted.flip);
+  for (const ImageSet* set : {&planted.train, &planted.test}) {
+    std::array<std::int64_t, 2> equal{};
+    std::array<std::int64_t, 2> opposite{};
+    for (std::size_t n = 0; n < set->labels.size(); ++n) {
+      const auto label = static_cast<std::size_t>(set->labels[n]);
+      for (std::size_t y = 8; y < 16; ++y) {
+        for (std::size_t x = 0; x < 16; ++x) {
+          const int here = set->pixels[n * 256 + y * 16 + x];
+          const int there = set->pixels[n * 256 + (y - 8) * 16 + (x + 8) % 16];
+          equal.at(label) += here == there ? 1 : 0;
+          opposite.at(label) += here == 255 - there ? 1 : 0;
+        }
+      }
+    }
+    const auto compared = static_cast<double>(set->labels.size() / 2 * 128);
+    EXPECT_NEAR(static_cast<double>(equal[0]) / compared, 0.85, 0.015);
+    EXPECT_NEAR(static_cast<double>(opposite[1]) / compared, 0.85, 0.015);
+    EXPECT_LT(static_cast<double>(opposite[0]) / compared, 0.01);  // 15 % of 1 in 256
+    EXPECT_LT(static_cast<double>(equal[1]) / compared, 0.01);
+  }
+}
+
+TEST(Planted, DependsOnTheSeedAlone) {
+  const auto open = [](std::uint64_t seed) { return datasets().at("planted").open({.root = {}, .seed = seed}); };
+  const Dataset first = open(1);
+  EXPECT_EQ(first.train.size(), 4000);
+  EXPECT_EQ(first.test.size(), 500);
+  EXPECT_EQ(first.train.pixels, open(1).train.pixels);
+  EXPECT_NE(first.train.pixels, open(2).train.pixels);
+  EXPECT_FALSE(std::equal(first.test.pixels.begin(), first.test.pixels.end(), first.train.pixels.begin()));
 }
 
 TEST(FashionMnist, IsTheKnownDataSet) {
