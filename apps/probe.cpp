@@ -203,7 +203,14 @@ ExitCode run_probe_verb(const Arguments& arguments, Messages& messages) {
                                       .classes = flags.classes,
                                       .batch = images[0],
                                       .image = {images[1], images[2], images[3]}};
-  Probe probe(config, network);
+  const auto made = [&] {
+    try {
+      return std::make_unique<Probe>(config, network);
+    } catch (const ShapeError& error) {
+      throw DataError(fmt::format("{}: {}", flags.batch, error.what()));  // the size came from the file
+    }
+  }();
+  Probe& probe = *made;
   read_weights(flags.weights, probe.weights, probe.states, probe.architecture);
   probe.architecture.relax(probe.net.context(), 0, 0);
 

@@ -191,6 +191,9 @@ ExitCode run_search_verb(const Arguments& arguments, Messages& messages) {
   std::vector<std::pair<std::string, std::string>> implied;
   if (flags.unrolled) implied.emplace_back("bilevel", "unrolled");
   const std::optional<SearchConfig> stored = flags.resume ? stored_config(flags.out) : std::nullopt;
+  if (flags.resume && !stored) {
+    messages.warn(fmt::format("{} holds no run to go on with; this starts a new one", flags.out));
+  }
   const SearchConfig config = options.resolve(stored, implied);
   warn_of_unused(flags, messages);
   if (flags.dry_run) {

@@ -192,7 +192,9 @@ std::optional<CheckpointStore::Loaded> CheckpointStore::newest(std::vector<std::
       Loaded loaded = open(folder);
       if (loaded.step == *step) return loaded;
       damaged.push_back(fmt::format("{}: its manifest is of step {}", folder.string(), loaded.step));
-    } catch (const Error& error) {
+    } catch (const DataError& error) {
+      damaged.emplace_back(error.what());
+    } catch (const MissingError& error) {
       damaged.emplace_back(error.what());
     }
   }

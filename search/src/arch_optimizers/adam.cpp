@@ -1,6 +1,9 @@
 #include "dnas/kernels/buffer.hpp"
+#include "dnas/kernels/error.hpp"
 #include "dnas/kernels/optimizer_step.hpp"
 #include "dnas/search/arch_optimizer.hpp"
+
+#include <fmt/format.h>
 
 namespace dnas::search::family::arch_optimizers {
 
@@ -43,6 +46,12 @@ void register_adam(Registry<Component<ArchOptimizer>>& registry) {
                 .source = "Kingma and Ba 2015, arXiv:1412.6980; betas of Liu et al. 2019, arXiv:1806.09055",
                 .defaults = {{"beta1", 0.5}, {"beta2", 0.999}},
                 .make = [](const Options& options) -> std::unique_ptr<ArchOptimizer> {
+                  for (const char* name : {"beta1", "beta2"}) {
+                    const double beta = options.number(name);
+                    if (!(beta >= 0.0 && beta < 1.0)) {
+                      throw ConfigError(fmt::format("adam: {} is {}, expected 0 to less than 1", name, beta));
+                    }
+                  }
                   return std::make_unique<Adam>(options.number("beta1"), options.number("beta2"));
                 }});
 }

@@ -1,5 +1,8 @@
+#include "dnas/kernels/error.hpp"
 #include "dnas/kernels/optimizer_step.hpp"
 #include "dnas/search/bilevel_step.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -47,6 +50,10 @@ class Unrolled final : public BilevelStep {
 
     // Evaluations for the mixing gradient leave the weight gradient, v, alone.
     const double norm = std::sqrt(kernels::squared_norm(ctx, gradient));
+    if (!std::isfinite(norm)) {
+      throw NumericalError(fmt::format(
+          "the gradient after the virtual step has norm {} at step {}; lower the learning rate", norm, state.step));
+    }
     if (norm > 0.0) {
       const double eps = epsilon_ / norm;
       for (const double side : {1.0, -1.0}) {
@@ -85,7 +92,11 @@ void register_unrolled(Registry<Component<BilevelStep>>& registry) {
                 .source = "Liu et al. 2019, arXiv:1806.09055, equations 7 and 8",
                 .defaults = {{"epsilon", 0.01}},
                 .make = [](const Options& options) -> std::unique_ptr<BilevelStep> {
-                  return std::make_unique<Unrolled>(options.number("epsilon"));
+                  const double epsilon = options.number("epsilon");
+                  if (!(epsilon > 0.0)) {
+                    throw ConfigError(fmt::format("unrolled: epsilon is {}, expected more than 0", epsilon));
+                  }
+                  return std::make_unique<Unrolled>(epsilon);
                 }});
 }
 

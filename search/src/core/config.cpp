@@ -150,7 +150,8 @@ std::string to_json(const SearchConfig& config) {
   for (const ConfigField& f : config_fields()) {
     std::visit([&](const auto& value) { json[f.name] = value; }, f.get(config));
   }
-  return json.dump(2);
+  // A path need not be UTF-8; its other bytes become U+FFFD.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }
 
 SearchConfig config_from_json(std::string_view text) {

@@ -70,6 +70,9 @@ std::vector<std::string> check(const SearchConfig& config) {
   require(config.grad_clip >= 0.0, "grad_clip", config.grad_clip, "0 (no clipping) or more");
   require(config.arch_learning_rate >= 0.0, "arch_learning_rate", config.arch_learning_rate, "0 or more");
   require(config.arch_weight_decay >= 0.0, "arch_weight_decay", config.arch_weight_decay, "0 or more");
+  if (config.cutout && !config.augment) {
+    problems.emplace_back("cutout is an augmentation, but augment is false; set augment or leave cutout out");
+  }
   return problems;
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 
 namespace dnas::search {
 
@@ -24,7 +25,10 @@ Options::Value guess_value(std::string_view text) {
   std::int64_t whole = 0;
   if (const auto r = std::from_chars(text.data(), end, whole); r.ec == std::errc() && r.ptr == end) return whole;
   double number = 0.0;
-  if (const auto r = std::from_chars(text.data(), end, number); r.ec == std::errc() && r.ptr == end) return number;
+  if (const auto r = std::from_chars(text.data(), end, number);
+      r.ec == std::errc() && r.ptr == end && std::isfinite(number)) {
+    return number;
+  }
   return std::string(text);
 }
 

@@ -137,6 +137,7 @@ void save_checkpoint(engine::CheckpointStore& store, Session& session, const Pro
   }
   Json json;
   json["progress"] = to_json(progress);
+  json["images"] = session.dataset.train.size();
   json["arch_optimizer_steps"] = session.arch_optimizer->steps();
   json["config"] = Json::parse(to_json(session.config));
   for (const std::string_view name : free_settings)
@@ -151,17 +152,25 @@ void save_checkpoint(engine::CheckpointStore& store, Session& session, const Pro
 Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Session& session) {
   Progress progress;
   std::int64_t arch_steps = 0;
+  std::int64_t images = 0;
   SearchConfig config;
   try {
     const Json json = Json::parse(checkpoint.state);
     progress = progress_from(json.at("progress"));
     json.at("arch_optimizer_steps").get_to(arch_steps);
+    json.at("images").get_to(images);
     config = config_from_json(json.at("config").dump());
   } catch (const Json::exception& error) {
     throw DataError(
         fmt::format("{}: the state in manifest.json is not a search's ({})", checkpoint.folder.string(), error.what()));
   }
   compare_configs(config, session.config);
+  if (images != session.dataset.train.size() || progress.step > session.steps()) {
+    throw ConfigError(
+        fmt::format("the run to resume was started on {} training images, now there are {}; give the same "
+                    "data",
+                    images, session.dataset.train.size()));
+  }
 
   const engine::SafetensorsReader model = checkpoint.part("model");
   read_set(model, session.weights, "");

@@ -49,7 +49,10 @@ class Run {
         checkpoints_(folder, static_cast<int>(session.config.keep_checkpoints)),
         metrics_(folder / "metrics.jsonl", progress.metrics_lines),
         log_(folder / "log.txt", progress.log_lines),
-        progress_(progress) {}
+        progress_(progress) {
+    // Noise is keyed by the last step taken, also right after resuming.
+    if (progress_.global_step > 0) session_.state.step = static_cast<std::uint32_t>(progress_.global_step - 1);
+  }
 
   SearchOutcome run() {
     SearchOutcome outcome;
@@ -172,10 +175,11 @@ class Run {
     report.valid_loss = not_measured;
     report.valid_top1 = not_measured;
     if (session_.config.validate) {
+      save(log_lines);  // validation may take long; a resumed run begins with it
       const std::optional<Meter> valid = validate();
-      if (!valid) {
-        save(log_lines);
-        return false;
+      if (!valid) return false;
+      if (!std::isfinite(valid->loss())) {
+        observer_.on_warning("the validation loss is not finite: running statistics and weights do not fit each other");
       }
       report.valid_loss = valid->loss();
       report.valid_top1 = valid->top1();
@@ -230,10 +234,15 @@ class Run {
   Progress progress_;
 };
 
+/// Nothing that could be a run's, or somebody's files of the same name, is ever overwritten.
 void refuse_used_folder(const std::filesystem::path& folder) {
-  if (std::filesystem::exists(folder / "config.json")) {
-    throw ConfigError(
-        fmt::format("{} holds a run already; go on with it by --resume, or choose another folder", folder.string()));
+  if (!std::filesystem::exists(folder)) return;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name == "config.json" || name == "metrics.jsonl" || name == "log.txt" || name.starts_with("ckpt-")) {
+      throw ConfigError(fmt::format("{} holds a run already ({}); go on with it by --resume, or choose another folder",
+                                    folder.string(), name));
+    }
   }
 }
 
@@ -263,6 +272,7 @@ SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path
     }
   }
   observer.on_plan(session.plan());
+  session.net.allocate();
   engine::write_text_atomically(folder.path() / "config.json", to_json(config) + "\n");
   return Run(session, folder.path(), progress, observer).run();
 }

@@ -79,6 +79,10 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
   return made;
 }
 
+void Supernet::allocate() {
+  if (arena_.bytes() < arena_bytes_) arena_ = Buffer(arena_bytes_);
+}
+
 const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
                                            std::span<float> weights, std::span<float> states) {
   if (mix.size() != space_->choice_groups().size()) {
@@ -86,7 +90,7 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
                                  mix.size(), space_->choice_groups().size()));
   }
   Program& made = program(want, batch.images.shape[0]);
-  if (arena_.bytes() < arena_bytes_) arena_ = Buffer(arena_bytes_);
+  allocate();
   engine::Executor& executor = *made.executor;
   const std::span<std::byte> arena(arena_.data(), arena_.bytes());
   executor.bind({arena, weights, gradient_->flat(), states});
@@ -103,7 +107,7 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   for (std::size_t g = 0; g < result.dmix.size(); ++g) {
     result.dmix[g] = outputs.contains(dmix_names_[g]) ? executor.output(dmix_names_[g]) : TensorView{};
   }
-  if (!std::isfinite(result.loss)) {
+  if (want != Want::nothing && !std::isfinite(result.loss)) {  // a measurement may be; training may not go on
     throw NumericalError(
         fmt::format("the loss is {} ({}); lower the learning rate or clip the gradient", result.loss, to_string(want)));
   }

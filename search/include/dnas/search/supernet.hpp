@@ -38,6 +38,9 @@ class Supernet {
   /// Plans an evaluation, so that it allocates nothing later. Called by evaluate() where it was not done.
   void prepare(Want want, std::int64_t batch);
 
+  /// Allocates the arena for what was prepared. Done by evaluate() otherwise.
+  void allocate();
+
   struct Result {
     double loss = 0.0;
     TensorView logits;             ///< [N, classes]; valid until the next evaluation
@@ -46,7 +49,8 @@ class Supernet {
 
   /// Loss (mean cross-entropy) and gradients at a weight point. Want::weights and both write gradient(). In training
   /// mode the running statistics in `states` move.
-  /// @throws ShapeError if batch and network do not fit; NumericalError if the loss is not finite
+  /// @throws ShapeError if batch and network do not fit; NumericalError if the loss of a
+  /// training evaluation is not finite
   const Result& evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
                          std::span<float> weights, std::span<float> states);
 
