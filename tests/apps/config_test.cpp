@@ -150,6 +150,17 @@ TEST_F(Config, OtherDocumentsAreRefused) {
   expect_refused(std::string("epochs: 3\nseed: \0\n", 18), 2, "control character 0x00");
 }
 
+TEST_F(Config, FilesThatComeWithTheCommandAreValid) {
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(DNAS_CONFIGS)) {
+    const auto result = dnas({"search", "--config", entry.path().string(), "--dry_run", "--json"});
+    // Where a set's files are missing, the settings were read and accepted before that was noticed.
+    EXPECT_TRUE(result.code == 0 || result.code == 66) << entry.path() << ": " << result.err;
+    ++files;
+  }
+  EXPECT_GE(files, 3);
+}
+
 TEST_F(Config, FileThatIsNotThereIsMissing) {
   const auto result = dnas({"search", "--config", "nowhere.yaml"});
   EXPECT_EQ(result.code, 66);
