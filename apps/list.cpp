@@ -173,6 +173,7 @@ std::vector<Family> chosen_families(const std::vector<std::string>& names) {
   std::vector<Family> all = families();
   if (names.empty()) return all;
   std::vector<std::string> known;
+  known.reserve(all.size());
   for (const Family& family : all)
     known.push_back(family.name);
   std::vector<Family> chosen;

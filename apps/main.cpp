@@ -3,9 +3,9 @@
 #include "verbs.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -50,6 +50,7 @@ std::string help_text() {
 
 [[noreturn]] void throw_unknown_verb(const std::string& name) {
   std::vector<std::string> names;
+  names.reserve(std::size(verbs));
   for (const Verb& verb : verbs)
     names.emplace_back(verb.name);
   const std::string nearest = nearest_match(name, names);

@@ -87,10 +87,7 @@ void read_weights(const std::string& path, engine::ParameterSet& weights, engine
   file.read_all(weights);
   file.read_present(states);
   for (const Architecture::Tensor& tensor : architecture.tensors()) {
-    std::vector<std::int64_t> shape;
-    for (int axis = 0; axis < tensor.values.shape.rank(); ++axis)
-      shape.push_back(tensor.values.shape[axis]);
-    const std::vector<float> values = file.values(tensor.name, shape);
+    const std::vector<float> values = file.values(tensor.name, tensor.values.shape.extents());
     std::copy(values.begin(), values.end(), tensor.values.f32());
   }
   file.refuse_others();
@@ -110,10 +107,7 @@ std::vector<float> copy_of(const TensorView& view) {
 
 void add_alpha_gradients(const std::string& prefix, const Architecture& architecture, TensorCollection& results) {
   for (const Architecture::Tensor& tensor : architecture.tensors()) {
-    std::vector<std::int64_t> shape;
-    for (int axis = 0; axis < tensor.gradient.shape.rank(); ++axis)
-      shape.push_back(tensor.gradient.shape[axis]);
-    results.add(prefix + tensor.name, shape, copy_of(tensor.gradient));
+    results.add(prefix + tensor.name, tensor.gradient.shape.extents(), copy_of(tensor.gradient));
   }
 }
 

@@ -4,11 +4,11 @@
 #include "units.hpp"
 
 #include <fmt/format.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace dnas::apps {
 namespace {

@@ -2,11 +2,11 @@
 
 #include "exit_code.hpp"
 
-#include <signal.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <csignal>
 
 namespace dnas::apps {
 namespace {

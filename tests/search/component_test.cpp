@@ -46,9 +46,10 @@ TEST(Options, AnIntegerServesAsANumber) {
 }
 
 TEST(Options, ReadingAnotherTypeOrNameIsRefused) {
-  EXPECT_THAT(config_error([] { (void)example().integer("lr"); }), AllOf(HasSubstr("'lr'"), HasSubstr("an integer")));
-  EXPECT_THAT(config_error([] { (void)example().flag("form"); }), HasSubstr("'form' is a text"));
-  EXPECT_THAT(config_error([] { (void)example().text("shuffle"); }), HasSubstr("'shuffle' is a flag"));
+  EXPECT_THAT(config_error([] { (void)example().integer("lr"); }),
+              AllOf(HasSubstr("'lr'"), HasSubstr("a whole number")));
+  EXPECT_THAT(config_error([] { (void)example().flag("form"); }), HasSubstr("'form' is text"));
+  EXPECT_THAT(config_error([] { (void)example().text("shuffle"); }), HasSubstr("'shuffle' is true or false"));
   EXPECT_THAT(config_error([] { (void)example().number("shuffle"); }), HasSubstr("a number"));
   EXPECT_THAT(config_error([] { (void)example().number("tau"); }), HasSubstr("'tau'"));
 }
@@ -73,8 +74,8 @@ TEST(Options, SettingAnUnknownNameSuggestsTheNearest) {
 TEST(Options, SettingAnotherTypeIsRefusedAndChangesNothing) {
   Options options = example();
   EXPECT_THAT(config_error([&] { options.set("part", "steps", 1.5); }),
-              AllOf(HasSubstr("part: option 'steps'"), HasSubstr("an integer")));
-  EXPECT_THAT(config_error([&] { options.set("part", "shuffle", std::int64_t{1}); }), HasSubstr("a flag"));
+              AllOf(HasSubstr("part: option 'steps'"), HasSubstr("a whole number")));
+  EXPECT_THAT(config_error([&] { options.set("part", "shuffle", std::int64_t{1}); }), HasSubstr("true or false"));
   EXPECT_EQ(options.integer("steps"), 7);
 }
 

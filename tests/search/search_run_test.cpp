@@ -323,5 +323,15 @@ TEST(SearchPlan, IsWhatTheRunReportsAndWritesNothing) {
   EXPECT_EQ(plan.threads, 1);
 }
 
+TEST(SearchRun, FilesThatAreNotARunsAreLeftAlone) {
+  for (const Resume resume : {Resume::never, Resume::automatic}) {
+    const test::TempFolder folder;
+    test::spill(folder / "log.txt", "somebody else's\n");
+    SearchObserver nobody;
+    EXPECT_THROW(run_search(tiny_search(), folder.path(), resume, nobody), ConfigError);
+    EXPECT_EQ(test::slurp(folder / "log.txt"), "somebody else's\n");
+  }
+}
+
 }  // namespace
 }  // namespace dnas::search

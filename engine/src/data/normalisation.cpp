@@ -19,7 +19,8 @@ void measure_normalisation(Dataset& dataset) {
       squares[c] += value * value;
     }
   }
-  const double count = static_cast<double>(pixels.size() / channels);
+  const std::size_t images_pixels = pixels.size() / channels;
+  const auto count = static_cast<double>(images_pixels);
   dataset.mean.clear();
   dataset.std.clear();
   for (std::size_t c = 0; c < channels; ++c) {

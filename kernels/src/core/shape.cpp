@@ -26,6 +26,10 @@ std::int64_t Shape::elements() const noexcept {
   return n;
 }
 
+std::vector<std::int64_t> Shape::extents() const {
+  return {extents_.begin(), extents_.begin() + rank_};
+}
+
 std::string Shape::to_string() const {
   return fmt::format("[{}]", fmt::join(std::span(extents_.data(), static_cast<std::size_t>(rank_)), ", "));
 }

@@ -221,7 +221,8 @@ DNAS_ALWAYS_INLINE void find_tap_rows(TapRows& taps, const RowRing& ring, const 
   taps.first = valid.first;
   taps.count = valid.last - valid.first;
   for (int a = 0; a < taps.count; ++a) {
-    taps.row[a] = ring.row(o * rows.step + rows.tap[static_cast<std::size_t>(valid.first + a)].offset);
+    taps.row[a] =
+        ring.row(o * rows.step + rows.tap[static_cast<std::size_t>(valid.first) + static_cast<std::size_t>(a)].offset);
   }
 }
 

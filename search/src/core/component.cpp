@@ -5,28 +5,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 namespace dnas::search {
 namespace {
-
-std::string_view type_name(const Options::Value& value) {
-  switch (value.index()) {
-    case 0:
-      return "a flag (true or false)";
-    case 1:
-      return "an integer";
-    case 2:
-      return "a number";
-    default:
-      return "a text";
-  }
-}
 
 [[noreturn]] void throw_wrong_type(std::string_view name, std::string_view expected, const Options::Value& value) {
   throw ConfigError(fmt::format("option '{}' is {}, expected {}", name, type_name(value), expected));
 }
 
 }  // namespace
+
+std::string_view type_name(const Options::Value& value) {
+  constexpr std::array<std::string_view, 4> names{"true or false", "a whole number", "a number", "text"};
+  return names[value.index()];
+}
 
 const Options::Value& Options::at(std::string_view name) const {
   const auto it =
@@ -45,19 +38,19 @@ double Options::number(std::string_view name) const {
 std::int64_t Options::integer(std::string_view name) const {
   const Value& value = at(name);
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return *integer;
-  throw_wrong_type(name, "an integer", value);
+  throw_wrong_type(name, "a whole number", value);
 }
 
 bool Options::flag(std::string_view name) const {
   const Value& value = at(name);
   if (const auto* flag = std::get_if<bool>(&value)) return *flag;
-  throw_wrong_type(name, "a flag (true or false)", value);
+  throw_wrong_type(name, "true or false", value);
 }
 
 const std::string& Options::text(std::string_view name) const {
   const Value& value = at(name);
   if (const auto* text = std::get_if<std::string>(&value)) return *text;
-  throw_wrong_type(name, "a text", value);
+  throw_wrong_type(name, "text", value);
 }
 
 void Options::set(std::string_view where, std::string_view name, const Value& value) {

@@ -71,7 +71,8 @@ std::vector<ConfigField> make_fields() {
 
       field("seed", run, &C::seed, "of every random draw"),
       field("threads", run, &C::threads, "CPU threads; 0: all. Results do not depend on it"),
-      field("max_steps", run, &C::max_steps, "steps per epoch at most; 0: the whole split"),
+      field("max_steps", run, &C::max_steps,
+            "steps per epoch, and batches per validation, at most; 0: the whole split"),
       field("validate", run, &C::validate, "measure accuracy on the architecture split after each epoch"),
       field("report_freq", run, &C::report_freq, "steps between log lines"),
       field("checkpoint_steps", run, &C::checkpoint_steps,
@@ -123,11 +124,6 @@ std::optional<Options::Value> parse_value(std::string_view text, const Options::
 bool is_int64(const Json& value) {
   if (value.is_number_unsigned()) return value.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max();
   return value.is_number_integer();
-}
-
-std::string_view type_name(const Options::Value& value) {
-  constexpr std::array<std::string_view, 4> names{"true or false", "a whole number", "a number", "text"};
-  return names[value.index()];
 }
 
 }  // namespace

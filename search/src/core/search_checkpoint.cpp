@@ -40,13 +40,6 @@ class PartBuilder {
   std::deque<std::vector<float>> copies_;  // stable addresses
 };
 
-std::vector<std::int64_t> extents(const Shape& shape) {
-  std::vector<std::int64_t> result;
-  for (int axis = 0; axis < shape.rank(); ++axis)
-    result.push_back(shape[axis]);
-  return result;
-}
-
 std::vector<float> read_tensor(const engine::SafetensorsReader& reader, const std::string& name,
                                const std::vector<std::int64_t>& shape) {
   const engine::TensorInfo* info = reader.find(name);
@@ -127,7 +120,7 @@ void save_checkpoint(engine::CheckpointStore& store, Session& session, const Pro
   PartBuilder arch("arch");
   for (const Architecture::Tensor& tensor : session.architecture.tensors()) {
     const float* values = tensor.values.f32();
-    arch.add(tensor.name, extents(tensor.values.shape), {values, values + tensor.values.elements()});
+    arch.add(tensor.name, tensor.values.shape.extents(), {values, values + tensor.values.elements()});
   }
   PartBuilder optim("optim");
   optim.add(session.optimizer.momentum(), "momentum.");
@@ -177,7 +170,7 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
   read_set(model, session.states, "");
   const engine::SafetensorsReader arch = checkpoint.part("arch");
   for (const Architecture::Tensor& tensor : session.architecture.tensors()) {
-    const std::vector<float> values = read_tensor(arch, tensor.name, extents(tensor.values.shape));
+    const std::vector<float> values = read_tensor(arch, tensor.name, tensor.values.shape.extents());
     std::ranges::copy(values, tensor.values.f32());
   }
   const engine::SafetensorsReader optim = checkpoint.part("optim");

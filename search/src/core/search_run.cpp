@@ -269,6 +269,8 @@ SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path
     if (checkpoint) {
       progress = load_checkpoint(*checkpoint, session);
       observer.on_resume(progress.global_step, checkpoint->folder);
+    } else if (!std::filesystem::exists(folder.path() / "config.json")) {
+      refuse_used_folder(folder.path());  // logs without a run are somebody else's
     }
   }
   observer.on_plan(session.plan());

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 namespace dnas {
 
@@ -23,6 +24,9 @@ class Shape {
   }
   /// Product of all extents; 1 for rank 0.
   [[nodiscard]] std::int64_t elements() const noexcept;
+
+  /// All extents, as files state them.
+  [[nodiscard]] std::vector<std::int64_t> extents() const;
 
   /// "[64, 32, 32, 16]"
   [[nodiscard]] std::string to_string() const;

@@ -39,6 +39,9 @@ class Options {
   std::vector<std::pair<std::string, Value>> values_;
 };
 
+/// What a value is, for messages: "a whole number".
+[[nodiscard]] std::string_view type_name(const Options::Value& value);
+
 /// A member of a family of interchangeable parts: how it is called, where it is from, what can be set, how it is made.
 template <typename Part>
 struct Component {
