@@ -191,7 +191,8 @@ DNAS_ALWAYS_INLINE void collect_row(const MaxPool& g, const Strip& s, const TapR
     for (int t = 0; t < tile; ++t)
       sum[t].clear();
     for (int a = 0; a < dy.count; ++a) {
-      const int row_position = g.rows.tap[static_cast<std::size_t>(dy.first + a)].index * g.kernel;
+      const int row_position =
+          g.rows.tap[static_cast<std::size_t>(dy.first) + static_cast<std::size_t>(a)].index * g.kernel;
       for (int b = 0; b < g.cols.taps; ++b) {
         const auto tap = static_cast<std::size_t>(b);
         const int here = row_position + g.cols.tap[tap].index;
