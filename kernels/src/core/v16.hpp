@@ -83,6 +83,29 @@ struct V16 {
       part[i] *= x;
     }
   }
+  DNAS_ALWAYS_INLINE void subtract(const V16& x) {
+    for (int i = 0; i < parts; ++i)
+      part[i] -= x.part[i];
+  }
+  DNAS_ALWAYS_INLINE void multiply(const V16& x) {
+    for (int i = 0; i < parts; ++i)
+      part[i] *= x.part[i];
+  }
+  /// 0 where negative; NaN stays.
+  DNAS_ALWAYS_INLINE void relu() {
+    for (int i = 0; i < parts; ++i)
+      part[i] = part[i] < 0.0F ? Register{} : part[i];
+  }
+  /// 0 where x is not positive.
+  DNAS_ALWAYS_INLINE void keep_where_positive(const V16& x) {
+    for (int i = 0; i < parts; ++i)
+      part[i] = x.part[i] > 0.0F ? part[i] : Register{};
+  }
+  /// this += a * b
+  DNAS_ALWAYS_INLINE void multiply_add(const V16& a, const V16& b) {
+    for (int i = 0; i < parts; ++i)
+      part[i] += a.part[i] * b.part[i];
+  }
   /// this += factor * [p]
   DNAS_ALWAYS_INLINE void multiply_add(const V16& factor, const float* p) {
     Register x;
