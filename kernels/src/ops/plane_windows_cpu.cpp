@@ -42,7 +42,7 @@ DNAS_ALWAYS_INLINE void add_even_row(const float* x, const float* w, V16<N> (&su
   }
 }
 
-/// T vectors of one output row. B == 0: any taps.
+/// T vectors of one output row. B == 0: any taps; else B x B.
 template <int N, int T, int B, int S>
 DNAS_ALWAYS_INLINE void correlate_tile(const Correlation& c, const float* origin, int count, float* output) {
   V16<N> sum[T];
@@ -50,12 +50,21 @@ DNAS_ALWAYS_INLINE void correlate_tile(const Correlation& c, const float* origin
   for (int t = 0; t < T; ++t)
     sum[t].clear();
   const float* w = c.weights;
-  for (int a = 0; a < c.taps->rows; ++a, w += c.taps->columns * lanes16) {
-    const float* row = origin + row_tap(*c.taps, a);
-    if constexpr (B == 0) {
-      add_any_row<N, T>(*c.taps, row, w, sum);
+  if constexpr (B == 0) {
+    for (int a = 0; a < c.taps->rows; ++a, w += c.taps->columns * lanes16)
+      add_any_row<N, T>(*c.taps, origin + row_tap(*c.taps, a), w, sum);
+  } else {
+    origin += column_tap(*c.taps, 0);
+    if constexpr (B <= 3) {
+      // Unrolled, the rows overlap.
+#pragma GCC unroll 3
+      for (int a = 0; a < B; ++a)
+        add_even_row<N, T, B, S>(origin + row_tap(*c.taps, a), w + a * B * lanes16, sum);
     } else {
-      add_even_row<N, T, B, S>(row + column_tap(*c.taps, 0), w, sum);
+      // Unrolled, the compiler would load weights ahead and spill sums.
+#pragma GCC unroll 1
+      for (int a = 0; a < B; ++a)
+        add_even_row<N, T, B, S>(origin + row_tap(*c.taps, a), w + a * B * lanes16, sum);
     }
   }
 #pragma GCC unroll 8
@@ -95,7 +104,7 @@ DNAS_ALWAYS_INLINE void correlate_body(const Correlation& c) {
   // Only 32 registers hold a row of values besides the sums.
   if constexpr (N == 16) {
     const auto even = [&](int columns, int step) __attribute__((always_inline)) {
-      return c.taps->columns == columns && c.taps->spacing == step * lanes16;
+      return c.taps->columns == columns && c.taps->rows == columns && c.taps->spacing == step * lanes16;
     };
     if (even(3, 1)) return correlate_rows<N, 3, 1>(c);
     if (even(3, 2)) return correlate_rows<N, 3, 2>(c);
