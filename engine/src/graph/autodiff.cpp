@@ -29,6 +29,49 @@ class ZeroOp final : public Op {
   TensorType type_;
 };
 
+}  // namespace
+
+/// Which results the backward pass computes again, and as what.
+class Recomputation {
+ public:
+  Recomputation(Graph& graph, const std::set<std::size_t>& nodes) : graph_(graph) {
+    for (const std::size_t i : nodes) {
+      if (i >= graph.nodes().size()) throw Error(fmt::format("backward: no node {} to recompute", i));
+      const Node& node = graph.nodes()[i];
+      if (!node.op->repeatable()) {
+        throw UnsupportedError(
+            fmt::format("backward: node {} to recompute is {}, which must not run twice", i, node.op->kind()));
+      }
+      for (const ValueId id : node.outputs)
+        producer_.emplace(id, i);
+    }
+  }
+
+  /// What stands for a value of the forward pass; appends the nodes that compute it.
+  ValueId value(ValueId id) {
+    if (const auto it = again_.find(id); it != again_.end()) return it->second;
+    const auto producer = producer_.find(id);
+    if (producer == producer_.end()) return id;
+    const Node node = graph_.nodes()[producer->second];  // a copy: appending moves the graph's own
+    std::vector<ValueId> inputs;
+    for (const ValueId input : node.inputs) {
+      const bool state = input != no_value && graph_.value(input).storage == Storage::state;
+      inputs.push_back(state ? no_value : value(input));
+    }
+    const auto outputs = graph_.add(node.op, inputs);
+    for (std::size_t k = 0; k < node.outputs.size(); ++k)
+      again_.emplace(node.outputs[k], outputs[k]);
+    return again_.at(id);
+  }
+
+ private:
+  Graph& graph_;
+  std::map<ValueId, std::size_t> producer_;
+  std::map<ValueId, ValueId> again_;
+};
+
+namespace {
+
 bool is_value(const Graph& graph, ValueId id) {
   return id >= 0 && id < static_cast<ValueId>(graph.values().size());
 }
@@ -56,12 +99,20 @@ void store_missing_gradients(Graph& graph, const std::map<ValueId, ValueId>& par
 
 }  // namespace
 
+ValueId Backward::input(int index) const {
+  return recomputation_.value(forward_input(index));
+}
+
+ValueId Backward::output(int index) const {
+  return recomputation_.value(forward_output(index));
+}
+
 bool Backward::has_gradient(int output) const {
-  return partials_.contains(this->output(output));
+  return partials_.contains(forward_output(output));
 }
 
 ValueId Backward::gradient(int output) const {
-  const auto it = partials_.find(this->output(output));
+  const auto it = partials_.find(forward_output(output));
   if (it == partials_.end()) {
     throw UnsupportedError(fmt::format("backward: the loss comes from {}, expected cross_entropy", node_.op->kind()));
   }
@@ -69,17 +120,17 @@ ValueId Backward::gradient(int output) const {
 }
 
 bool Backward::wanted(int input) const {
-  const ValueId id = this->input(input);
+  const ValueId id = forward_input(input);
   return id != no_value && needed_[static_cast<std::size_t>(id)];
 }
 
 ValueId Backward::partial(int input) const {
-  const auto it = partials_.find(this->input(input));
+  const auto it = partials_.find(forward_input(input));
   return it == partials_.end() ? no_value : it->second;
 }
 
 void Backward::set_partial(int input, ValueId sum) {
-  const ValueId id = this->input(input);
+  const ValueId id = forward_input(input);
   const Value& v = graph_.value(id);
   const bool first = partial(input) == no_value;
   partials_[id] = sum;
@@ -122,6 +173,7 @@ std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientR
   }
 
   std::map<ValueId, ValueId> partials;
+  Recomputation recomputation(graph, request.recompute);
   for (std::size_t i = forward_nodes; i-- > 0;) {
     const Node node = graph.nodes()[i];  // a copy: appending moves the graph's own
     bool reached = false;
@@ -131,7 +183,7 @@ std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientR
     for (const ValueId id : node.inputs)
       wanted = wanted || (id != no_value && needed[static_cast<std::size_t>(id)]);
     if (!reached || !wanted) continue;
-    Backward backward(graph, node, needed, partials);
+    Backward backward(graph, node, needed, partials, recomputation);
     node.op->backward(backward);
   }
 

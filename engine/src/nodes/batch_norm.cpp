@@ -47,11 +47,12 @@ class BatchNormBackwardOp final : public Op {
   bool want_affine_;
 };
 
-/// (x, gamma?, beta?, running_mean, running_var) -> y, mean, rstd. Moves the running statistics.
+/// (x, gamma?, beta?, running_mean?, running_var?) -> y, mean, rstd. Moves the running statistics.
 class BatchNormOp final : public Op {
  public:
   [[nodiscard]] std::string_view kind() const override { return "batch_norm"; }
   [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] bool repeatable() const override { return true; }
   [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
     const Shape statistics{in[x_in].shape[-1]};
     return {in[x_in], statistics, statistics};

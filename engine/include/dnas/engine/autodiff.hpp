@@ -2,7 +2,9 @@
 
 #include "dnas/engine/graph.hpp"
 
+#include <cstddef>
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -11,13 +13,19 @@ namespace dnas::engine {
 /// Which gradients a backward pass is for. Nothing else is computed.
 struct GradientRequest {
   bool parameters = false;  ///< of the graph's parameters, into the flat gradient array; 0 where no path leads there
-  std::vector<ValueId> inputs;  ///< of these inputs
+  std::vector<ValueId> inputs{};  ///< of these inputs
+  /// Nodes (indices) whose results are not kept until the backward pass, which runs them again where it first needs
+  /// one: memory for time.
+  std::set<std::size_t> recompute{};
 };
+
+class Recomputation;
 
 /// Appends to the graph the nodes that compute the gradient of `loss` (a scalar) for what is asked. Returns the
 /// gradient values of `request.inputs`, in order (no_value where the loss does not depend on it).
 /// @throws Error if `loss` or one of `request.inputs` is no such value, or a parameter has its gradient already;
-/// UnsupportedError if an operation on the way has no gradient, or the loss is no cross_entropy
+/// UnsupportedError if an operation on the way has no gradient, the loss is no cross_entropy, or a node to recompute is
+/// not repeatable
 std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientRequest& request);
 
 /// One node's backward, as seen by its operation.
@@ -28,10 +36,10 @@ std::vector<ValueId> append_backward(Graph& graph, ValueId loss, const GradientR
 class Backward {
  public:
   [[nodiscard]] Graph& graph() const noexcept { return graph_; }
-  /// The node's operands. By value: appending nodes moves the graph's own.
-  [[nodiscard]] ValueId input(int index) const { return node_.inputs[static_cast<std::size_t>(index)]; }
+  /// The node's operands, for use in the backward pass: those that are not kept are computed again.
+  [[nodiscard]] ValueId input(int index) const;
   [[nodiscard]] int inputs() const noexcept { return static_cast<int>(node_.inputs.size()); }
-  [[nodiscard]] ValueId output(int index) const { return node_.outputs[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] ValueId output(int index) const;
   /// Whether the gradient of an output is a value: not so for the loss itself, whose gradient is 1.
   [[nodiscard]] bool has_gradient(int output) const;
   /// Gradient of an output. @throws UnsupportedError for the loss itself
@@ -54,13 +62,19 @@ class Backward {
 
  private:
   friend std::vector<ValueId> append_backward(Graph&, ValueId, const GradientRequest&);
-  Backward(Graph& graph, Node node, const std::vector<bool>& needed, std::map<ValueId, ValueId>& partials)
-      : graph_(graph), node_(std::move(node)), needed_(needed), partials_(partials) {}
+  Backward(Graph& graph, Node node, const std::vector<bool>& needed, std::map<ValueId, ValueId>& partials,
+           Recomputation& recomputation)
+      : graph_(graph), node_(std::move(node)), needed_(needed), partials_(partials), recomputation_(recomputation) {}
+
+  // The operands of the forward pass, which gradients belong to.
+  [[nodiscard]] ValueId forward_input(int index) const { return node_.inputs[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] ValueId forward_output(int index) const { return node_.outputs[static_cast<std::size_t>(index)]; }
 
   Graph& graph_;
-  Node node_;
+  Node node_;  // a copy: appending nodes moves the graph's own
   const std::vector<bool>& needed_;
   std::map<ValueId, ValueId>& partials_;
+  Recomputation& recomputation_;
 };
 
 }  // namespace dnas::engine

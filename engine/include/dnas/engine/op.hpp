@@ -69,6 +69,10 @@ class Op {
   /// Multiply-adds of convolutions and matrix products, the figure that papers quote; 0 for everything else.
   [[nodiscard]] virtual std::int64_t multiply_adds(std::span<const TensorType> /*in*/) const { return 0; }
 
+  /// Whether a backward pass may run a node of this operation once more instead of keeping its results: with equal
+  /// inputs it writes equal results, and it touches nothing else once its states are left out (null views).
+  [[nodiscard]] virtual bool repeatable() const { return false; }
+
   /// Computes. Allocates nothing.
   virtual void run(const Context& ctx, const OpArguments& args) const = 0;
 
