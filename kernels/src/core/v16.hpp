@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/isa.hpp"
 #include "core/simd.hpp"
 
 #include <cstring>
@@ -140,12 +141,13 @@ struct V16 {
     body<4> arguments;                                                  \
   }                                                                     \
   void name parameters {                                                \
-    if (__builtin_cpu_supports("x86-64-v4")) {                          \
-      name##_v4 arguments;                                              \
-    } else if (__builtin_cpu_supports("x86-64-v3")) {                   \
-      name##_v3 arguments;                                              \
-    } else {                                                            \
-      name##_baseline arguments;                                        \
+    switch (isa()) {                                                    \
+      case Isa::avx512:                                                 \
+        return name##_v4 arguments;                                     \
+      case Isa::avx2:                                                   \
+        return name##_v3 arguments;                                     \
+      case Isa::baseline:                                               \
+        return name##_baseline arguments;                               \
     }                                                                   \
   }
 #else
