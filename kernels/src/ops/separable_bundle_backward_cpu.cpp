@@ -100,7 +100,7 @@ class Backward {
           for (std::int64_t image = chunks_.begin(chunk); image < chunks_.end(chunk); ++image) {
             load_planes(geometry_.planes, geometry_.image(source, image, mean, rstd), scratch(slot));
             for (std::size_t k = 0; k < count_; ++k)
-              run_term(k, terms[k], static_cast<bool>(gradient.dx), image, chunk, slot);
+              run_term(k, terms, static_cast<bool>(gradient.dx), image, chunk, slot);
             if (gradient.dx) store(gradient, image, scratch(slot));
           }
         });
@@ -172,9 +172,10 @@ class Backward {
     }
   }
 
-  void run_term(std::size_t k, const BundleTermGradient& tensors, bool want_dx, std::int64_t image, std::int64_t chunk,
-                std::int64_t slot) const {
+  void run_term(std::size_t k, std::span<const BundleTermGradient> all, bool want_dx, std::int64_t image,
+                std::int64_t chunk, std::int64_t slot) const {
     const Term& term = terms_[k];
+    const BundleTermGradient& tensors = all[k];
     const PlaneShape& planes = geometry_.planes;
     const float* z = scratch(slot);
     float* dz = scratch(slot) + planes.floats();
@@ -182,7 +183,10 @@ class Backward {
     const bool want_dd = want_dx || tensors.dfilter;
     for (std::int64_t row = 0; row < geometry_.out_height; row += tile_.rows) {
       const std::int64_t row_end = std::min(row + tile_.rows, geometry_.out_height);
-      float* dy = form(term, tensors, image, row, row_end, scratch(slot) + dy_at_);
+      const bool last = row_end == geometry_.out_height;
+      const BundleTermGradient& next = last ? all[k + 1 < count_ ? k + 1 : 0] : tensors;
+      const std::int64_t next_row = !last ? row_end : k + 1 < count_ ? 0 : geometry_.out_height;
+      float* dy = form(term, tensors, {image, row, row_end}, next, next_row, scratch(slot) + dy_at_);
       if (tensors.dpointwise) {
         float* d = scratch(slot) + d_at_;
         correlate_tile(planes, term.taps, term.weights, z, tile_, row, row_end, d);
@@ -202,14 +206,27 @@ class Backward {
     }
   }
 
-  float* form(const Term& term, const BundleTermGradient& tensors, std::int64_t image, std::int64_t row,
-              std::int64_t row_end, float* dy) const {
-    const std::int64_t first = image * geometry_.out_pixels() + row * geometry_.out_width;
-    const std::int64_t pixels = (row_end - row) * geometry_.out_width;
-    const auto tile = [&](const TensorView& t) {
-      return PixelTile{t.f32() + first * t.pixel_stride, t.pixel_stride, pixels, term.channels};
+  struct ImageRows {
+    std::int64_t image;
+    std::int64_t row;
+    std::int64_t row_end;
+  };
+  /// dy of some rows; asks for the same number of rows of term `next` from `next_row` on.
+  float* form(const Term& term, const BundleTermGradient& tensors, const ImageRows& rows,
+              const BundleTermGradient& next, std::int64_t next_row, float* dy) const {
+    const std::int64_t image = rows.image * geometry_.out_pixels();
+    const std::int64_t first = image + rows.row * geometry_.out_width;
+    const std::int64_t next_first = image + next_row * geometry_.out_width;
+    const std::int64_t pixels = (rows.row_end - rows.row) * geometry_.out_width;
+    const auto tile = [&](const TensorView& t, const TensorView& after) {
+      return PixelTile{t.f32() + first * t.pixel_stride,
+                       t.pixel_stride,
+                       pixels,
+                       term.channels,
+                       after.f32() + next_first * after.pixel_stride,
+                       after.pixel_stride};
     };
-    form_gradient(tile(tensors.g), tile(tensors.y), tensors.gradient.f32(), dy);
+    form_gradient(tile(tensors.g, next.g), tile(tensors.y, next.y), tensors.gradient.f32(), dy);
     return dy;
   }
 
