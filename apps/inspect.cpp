@@ -184,10 +184,12 @@ std::string title(const std::string& what, const NetworkConfig& config) {
                      config.layers, config.classes, config.batch, config.image[0], config.image[1], config.image[2]);
 }
 
-void inspect_supernet(const Space& space, const std::string& name, const NetworkConfig& config, bool json) {
+void inspect_supernet(const Space& space, const std::string& name, const NetworkConfig& config, bool fusion,
+                      bool json) {
   const NetworkReport report = report_network(
       config, [&](engine::Graph& graph, const NetworkConfig& size) { return space.build_supernet(graph, size); },
-      {{"weight step", true, false}, {"architecture step", false, true}, {"evaluation", false, false}}, Context::cpu());
+      {{"weight step", true, false}, {"architecture step", false, true}, {"evaluation", false, false}}, fusion,
+      Context::cpu());
   if (json) {
     Json result = {{"network", "supernet"}, {"space", name}, {"size", size_json(config)}};
     result.update(report_json(report));
@@ -204,7 +206,7 @@ void inspect_derived(const Space& space, const Genotype& genotype, const Network
   const NetworkReport report = report_network(
       config,
       [&](engine::Graph& graph, const NetworkConfig& size) { return space.build_derived(graph, size, genotype); },
-      {{"weight step", true, false}, {"evaluation", false, false}}, Context::cpu());
+      {{"weight step", true, false}, {"evaluation", false, false}}, false, Context::cpu());
   if (json) {
     Json result = {{"network", "derived"}, {"size", size_json(config)}};
     result.update(report_json(report));
@@ -236,7 +238,7 @@ ExitCode run_inspect_verb(const Arguments& arguments, Messages& messages) {
       ->group(group);
   parser.app().add_option("--classes", flags.classes, "Number of classes [10]")->type_name("N")->group(group);
   parser.add_output_flags(messages);
-  const ConfigOptions options(parser.app(), {"method", "space", "init_channels", "layers", "batch_size"});
+  const ConfigOptions options(parser.app(), {"method", "space", "init_channels", "layers", "batch_size", "fusion"});
   if (!parser.parse(arguments)) return ExitCode::done;
   if (flags.auxiliary && flags.genotype.empty())
     throw UsageError("--auxiliary needs --genotype: a supernet has no auxiliary classifier");
@@ -245,7 +247,7 @@ ExitCode run_inspect_verb(const Arguments& arguments, Messages& messages) {
   const NetworkConfig network = network_config(flags, options, config);
   const std::unique_ptr<Space> space = search::make_part(search::spaces(), search::parse_part(config.space));
   if (flags.genotype.empty())
-    inspect_supernet(*space, config.space, network, parser.json());
+    inspect_supernet(*space, config.space, network, config.fusion, parser.json());
   else
     inspect_derived(*space, read_genotype(flags.genotype), network, parser.json());
   return ExitCode::done;

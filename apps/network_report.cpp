@@ -1,6 +1,7 @@
 #include "network_report.hpp"
 
 #include "dnas/engine/autodiff.hpp"
+#include "dnas/engine/fusion.hpp"
 #include "dnas/engine/nodes.hpp"
 #include "dnas/engine/plan.hpp"
 #include "dnas/kernels/error.hpp"
@@ -40,18 +41,25 @@ void count_forward(const search::NetworkConfig& config, const BuildNetwork& buil
 }
 
 NetworkReport::Step plan_step(const search::NetworkConfig& config, const BuildNetwork& build,
-                              const StepRequest& request, const engine::NetworkTables& tables, const Context& ctx) {
-  const auto graph = std::make_shared<engine::Graph>(engine::Mode::train, tables);
-  const search::NetworkValues values = build(*graph, config);
+                              const StepRequest& request, const engine::NetworkTables& tables, bool fusion,
+                              const Context& ctx) {
+  const bool training = request.weights || request.mixing;
+  auto graph = std::make_shared<engine::Graph>(training ? engine::Mode::train : engine::Mode::eval, tables);
+  search::NetworkValues values = build(*graph, config);
   const engine::ValueId labels = graph->input("labels", {Shape{config.batch}, DType::i64});
-  const engine::ValueId loss = engine::nodes::cross_entropy(*graph, values.logits, labels, 0.0F);
-  graph->output("loss", loss);
+  graph->output("loss", engine::nodes::cross_entropy(*graph, values.logits, labels, 0.0F));
   graph->output("logits", values.logits);
+  if (fusion) {
+    engine::FusedGraph fused = engine::fuse_mixed_operations(*graph);
+    for (engine::ValueId& mix : values.mixing)
+      mix = fused.at(mix);
+    graph = std::move(fused.graph);
+  }
   engine::GradientRequest gradients;
   gradients.parameters = request.weights;
   if (request.mixing) gradients.inputs = values.mixing;
-  if (request.weights || request.mixing) {
-    const std::vector<engine::ValueId> mixing = engine::append_backward(*graph, loss, gradients);
+  if (training) {
+    const std::vector<engine::ValueId> mixing = engine::append_backward(*graph, graph->output("loss"), gradients);
     for (std::size_t i = 0; i < mixing.size(); ++i) {
       if (mixing[i] != engine::no_value) graph->output("dmix_" + std::to_string(i), mixing[i]);
     }
@@ -63,12 +71,12 @@ NetworkReport::Step plan_step(const search::NetworkConfig& config, const BuildNe
 }  // namespace
 
 NetworkReport report_network(const search::NetworkConfig& config, const BuildNetwork& build,
-                             const std::vector<StepRequest>& steps, const Context& ctx) {
+                             const std::vector<StepRequest>& steps, bool fusion, const Context& ctx) {
   NetworkReport report;
   try {
     const engine::NetworkTables tables;
     for (const StepRequest& step : steps)
-      report.steps.push_back(plan_step(config, build, step, tables, ctx));
+      report.steps.push_back(plan_step(config, build, step, tables, fusion, ctx));
     count_forward(config, build, report);
     count_parameters(tables, report);
   } catch (const ShapeError& error) {

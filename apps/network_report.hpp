@@ -43,8 +43,9 @@ struct StepRequest {
 
 using BuildNetwork = std::function<search::NetworkValues(engine::Graph&, const search::NetworkConfig&)>;
 
+/// @param fusion  whether training steps run fused nodes (engine/fusion.hpp)
 /// @throws ConfigError if the size does not fit the network
 [[nodiscard]] NetworkReport report_network(const search::NetworkConfig& config, const BuildNetwork& build,
-                                           const std::vector<StepRequest>& steps, const Context& ctx);
+                                           const std::vector<StepRequest>& steps, bool fusion, const Context& ctx);
 
 }  // namespace dnas::apps

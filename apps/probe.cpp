@@ -121,7 +121,8 @@ struct Probe {
 
   Probe(const SearchConfig& config, const search::NetworkConfig& network)
       : space(search::make_part(search::spaces(), search::parse_part(config.space))),
-        net(space, network, static_cast<float>(config.label_smoothing), Context::cpu(static_cast<int>(config.threads))),
+        net(space, network, static_cast<float>(config.label_smoothing), Context::cpu(static_cast<int>(config.threads)),
+            config.fusion),
         architecture(*space, search::make_part(search::relaxations(), search::parse_part(config.relaxation)),
                      search::make_part(search::edge_weightings(), search::parse_part(config.edge_weighting))),
         weights(net.tables().parameters),
@@ -179,8 +180,9 @@ ExitCode run_probe_verb(const Arguments& arguments, Messages& messages) {
   ProbeFlags flags;
   add_probe_flags(parser.app(), flags);
   parser.add_output_flags(messages);
-  const ConfigOptions options(parser.app(), {"method", "space", "relaxation", "edge_weighting", "init_channels",
-                                             "layers", "label_smoothing", "weight_decay", "momentum", "threads"});
+  const ConfigOptions options(
+      parser.app(), {"method", "space", "relaxation", "edge_weighting", "init_channels", "layers", "label_smoothing",
+                     "weight_decay", "momentum", "threads", "fusion"});
   if (!parser.parse(arguments)) return ExitCode::done;
   check_flags(flags);
   const SearchConfig config = options.resolve();

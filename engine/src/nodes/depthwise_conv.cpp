@@ -1,4 +1,4 @@
-#include "dnas/kernels/depthwise_conv.hpp"
+#include "nodes/depthwise_conv.hpp"
 
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/engine/nodes.hpp"
@@ -64,42 +64,36 @@ class DepthwiseConvBackwardWeightOp final : public Op {
   kernels::DepthwiseConv conv_;
 };
 
-/// (x, w) -> y
-class DepthwiseConvOp final : public Op {
- public:
-  explicit DepthwiseConvOp(const kernels::DepthwiseConv& conv) : conv_(conv) {}
-
-  [[nodiscard]] std::string_view kind() const override { return "depthwise_conv"; }
-  [[nodiscard]] std::string key() const override {
-    return fmt::format("depthwise_conv k{} s{} d{} p{}", conv_.kernel, conv_.stride, conv_.dilation, conv_.padding);
-  }
-  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    return {conv_.output_shape(in[0].shape)};
-  }
-  [[nodiscard]] std::int64_t multiply_adds(std::span<const TensorType> in) const override {
-    return conv_.output_shape(in[0].shape).elements() * conv_.kernel * conv_.kernel;
-  }
-  void run(const Context& ctx, const OpArguments& args) const override {
-    kernels::depthwise_conv_forward(ctx, conv_, args.in[0], args.in[1], args.out[0]);
-  }
-  void backward(Backward& backward) const override {
-    const ValueId x = backward.input(0);
-    const ValueId w = backward.input(1);
-    const ValueId dy = backward.gradient(0);
-    if (backward.wanted(1)) {
-      backward.contribute(1, std::make_shared<DepthwiseConvBackwardWeightOp>(conv_), {x, dy});
-    }
-    if (backward.wanted(0)) {
-      const Shape shape = backward.graph().shape(x);
-      backward.contribute(0, std::make_shared<DepthwiseConvBackwardDataOp>(conv_, shape), {dy, w});
-    }
-  }
-
- private:
-  kernels::DepthwiseConv conv_;
-};
-
 }  // namespace
+
+std::string DepthwiseConvOp::key() const {
+  return fmt::format("depthwise_conv k{} s{} d{} p{}", conv_.kernel, conv_.stride, conv_.dilation, conv_.padding);
+}
+
+std::vector<TensorType> DepthwiseConvOp::infer(std::span<const TensorType> in) const {
+  return {conv_.output_shape(in[0].shape)};
+}
+
+std::int64_t DepthwiseConvOp::multiply_adds(std::span<const TensorType> in) const {
+  return conv_.output_shape(in[0].shape).elements() * conv_.kernel * conv_.kernel;
+}
+
+void DepthwiseConvOp::run(const Context& ctx, const OpArguments& args) const {
+  kernels::depthwise_conv_forward(ctx, conv_, args.in[0], args.in[1], args.out[0]);
+}
+
+void DepthwiseConvOp::backward(Backward& backward) const {
+  const ValueId x = backward.input(0);
+  const ValueId w = backward.input(1);
+  const ValueId dy = backward.gradient(0);
+  if (backward.wanted(1)) {
+    backward.contribute(1, std::make_shared<DepthwiseConvBackwardWeightOp>(conv_), {x, dy});
+  }
+  if (backward.wanted(0)) {
+    const Shape shape = backward.graph().shape(x);
+    backward.contribute(0, std::make_shared<DepthwiseConvBackwardDataOp>(conv_, shape), {dy, w});
+  }
+}
 
 ValueId nodes::depthwise_conv(Graph& graph, ValueId x, const std::string& name, const kernels::DepthwiseConv& conv) {
   const std::int64_t k = conv.kernel;

@@ -1,4 +1,4 @@
-#include "dnas/kernels/pointwise_conv.hpp"
+#include "nodes/pointwise_conv.hpp"
 
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/engine/nodes.hpp"
@@ -64,44 +64,36 @@ class PointwiseConvBackwardWeightOp final : public Op {
   kernels::PointwiseConv conv_;
 };
 
-/// (x, w) -> y
-class PointwiseConvOp final : public Op {
- public:
-  PointwiseConvOp(const kernels::PointwiseConv& conv, std::int64_t out_channels)
-      : conv_(conv), out_channels_(out_channels) {}
-
-  [[nodiscard]] std::string_view kind() const override { return "pointwise_conv"; }
-  [[nodiscard]] std::string key() const override {
-    return fmt::format("pointwise_conv s{} o{}", conv_.stride, conv_.offset);
-  }
-  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    return {conv_.output_shape(in[0].shape, out_channels_)};
-  }
-  [[nodiscard]] std::int64_t multiply_adds(std::span<const TensorType> in) const override {
-    return conv_.output_shape(in[0].shape, out_channels_).elements() * in[0].shape[-1];
-  }
-  void run(const Context& ctx, const OpArguments& args) const override {
-    kernels::pointwise_conv_forward(ctx, conv_, args.in[0], args.in[1], args.out[0]);
-  }
-  void backward(Backward& backward) const override {
-    const ValueId x = backward.input(0);
-    const ValueId w = backward.input(1);
-    const ValueId dy = backward.gradient(0);
-    if (backward.wanted(1)) {
-      backward.contribute(1, std::make_shared<PointwiseConvBackwardWeightOp>(conv_), {x, dy});
-    }
-    if (backward.wanted(0)) {
-      const Shape shape = backward.graph().shape(x);
-      backward.contribute(0, std::make_shared<PointwiseConvBackwardDataOp>(conv_, shape), {dy, w});
-    }
-  }
-
- private:
-  kernels::PointwiseConv conv_;
-  std::int64_t out_channels_;
-};
-
 }  // namespace
+
+std::string PointwiseConvOp::key() const {
+  return fmt::format("pointwise_conv s{} o{}", conv_.stride, conv_.offset);
+}
+
+std::vector<TensorType> PointwiseConvOp::infer(std::span<const TensorType> in) const {
+  return {conv_.output_shape(in[0].shape, out_channels_)};
+}
+
+std::int64_t PointwiseConvOp::multiply_adds(std::span<const TensorType> in) const {
+  return conv_.output_shape(in[0].shape, out_channels_).elements() * in[0].shape[-1];
+}
+
+void PointwiseConvOp::run(const Context& ctx, const OpArguments& args) const {
+  kernels::pointwise_conv_forward(ctx, conv_, args.in[0], args.in[1], args.out[0]);
+}
+
+void PointwiseConvOp::backward(Backward& backward) const {
+  const ValueId x = backward.input(0);
+  const ValueId w = backward.input(1);
+  const ValueId dy = backward.gradient(0);
+  if (backward.wanted(1)) {
+    backward.contribute(1, std::make_shared<PointwiseConvBackwardWeightOp>(conv_), {x, dy});
+  }
+  if (backward.wanted(0)) {
+    const Shape shape = backward.graph().shape(x);
+    backward.contribute(0, std::make_shared<PointwiseConvBackwardDataOp>(conv_, shape), {dy, w});
+  }
+}
 
 ValueId nodes::pointwise_conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                               const kernels::PointwiseConv& conv) {

@@ -1,8 +1,9 @@
-#include "dnas/kernels/weighted_sum.hpp"
+#include "nodes/weighted_sum.hpp"
 
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/engine/nodes.hpp"
 #include "dnas/kernels/error.hpp"
+#include "dnas/kernels/weighted_sum.hpp"
 
 #include "nodes/partial.hpp"
 
@@ -72,72 +73,71 @@ class WeightedSumBackwardWeightsOp final : public Op {
   Indices index_;
 };
 
-/// (w, x_0 ... x_K-1) -> y
-class WeightedSumOp final : public Op {
- public:
-  explicit WeightedSumOp(Indices index) : index_(std::move(index)) {}
-
-  [[nodiscard]] std::string_view kind() const override { return "weighted_sum"; }
-  [[nodiscard]] std::string key() const override { return fmt::format("weighted_sum {}", fmt::join(index_, " ")); }
-  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    for (std::size_t k = 0; k < index_.size(); ++k) {
-      if (in[k + 1] != in[1]) {
-        throw ShapeError(fmt::format("weighted_sum: term {} is {}, expected {} like term 0", k,
-                                     in[k + 1].shape.to_string(), in[1].shape.to_string()));
-      }
-      if (index_[k] < 0 || index_[k] >= in[0].shape.elements()) {
-        throw ShapeError(fmt::format("weighted_sum: term {} takes weight {}, but there are {}", k, index_[k],
-                                     in[0].shape.elements()));
-      }
-    }
-    return {in[1]};
+void contribute_once(Backward& backward, ValueId w, ValueId dy, std::span<const WeightedInput> terms) {
+  Indices index;
+  std::vector<ValueId> inputs{w, dy};
+  for (const WeightedInput& term : terms) {
+    index.push_back(term.index);
+    inputs.push_back(backward.partial(term.input));
   }
-  void run(const Context& ctx, const OpArguments& args) const override {
-    kernels::weighted_sum_forward(ctx, args.in.subspan(1), index_, args.in[0], args.out[0]);
-  }
-  void backward(Backward& backward) const override {
-    const ValueId w = backward.input(0);
-    const ValueId dy = backward.gradient(0);
-    if (backward.wanted(0)) {
-      std::vector<ValueId> inputs{w, dy};
-      for (int k = 1; k < backward.inputs(); ++k)
-        inputs.push_back(backward.input(k));
-      backward.contribute(0, std::make_shared<WeightedSumBackwardWeightsOp>(index_), std::move(inputs));
-    }
-    // A value that is several terms at once gets one contribution per pass.
-    std::vector<int> waiting;
-    for (int k = 1; k < backward.inputs(); ++k) {
-      if (backward.wanted(k)) waiting.push_back(k);
-    }
-    while (!waiting.empty()) {
-      std::set<ValueId> seen;
-      std::vector<int> now;
-      std::vector<int> later;
-      for (const int k : waiting)
-        (seen.insert(backward.input(k)).second ? now : later).push_back(k);
-      contribute_data(backward, w, dy, now);
-      waiting = std::move(later);
-    }
-  }
-
- private:
-  void contribute_data(Backward& backward, ValueId w, ValueId dy, std::span<const int> terms) const {
-    Indices index;
-    std::vector<ValueId> inputs{w, dy};
-    for (const int k : terms) {
-      index.push_back(index_[static_cast<std::size_t>(k - 1)]);
-      inputs.push_back(backward.partial(k));
-    }
-    const auto out = backward.graph().add(std::make_shared<WeightedSumBackwardDataOp>(std::move(index)), inputs);
-    const std::vector<ValueId> gradients(out.begin(), out.end());
-    for (std::size_t i = 0; i < terms.size(); ++i)
-      backward.set_partial(terms[i], gradients[i]);
-  }
-
-  Indices index_;
-};
+  const auto out = backward.graph().add(std::make_shared<WeightedSumBackwardDataOp>(std::move(index)), inputs);
+  const std::vector<ValueId> gradients(out.begin(), out.end());
+  for (std::size_t i = 0; i < terms.size(); ++i)
+    backward.set_partial(terms[i].input, gradients[i]);
+}
 
 }  // namespace
+
+void contribute_weighted(Backward& backward, ValueId w, ValueId dy, std::vector<WeightedInput> terms) {
+  // A value that is several terms at once gets one contribution per pass.
+  while (!terms.empty()) {
+    std::set<ValueId> seen;
+    std::vector<WeightedInput> now;
+    std::vector<WeightedInput> later;
+    for (const WeightedInput& term : terms)
+      (seen.insert(backward.input(term.input)).second ? now : later).push_back(term);
+    contribute_once(backward, w, dy, now);
+    terms = std::move(later);
+  }
+}
+
+std::string WeightedSumOp::key() const {
+  return fmt::format("weighted_sum {}", fmt::join(index_, " "));
+}
+
+std::vector<TensorType> WeightedSumOp::infer(std::span<const TensorType> in) const {
+  for (std::size_t k = 0; k < index_.size(); ++k) {
+    if (in[k + 1] != in[1]) {
+      throw ShapeError(fmt::format("weighted_sum: term {} is {}, expected {} like term 0", k,
+                                   in[k + 1].shape.to_string(), in[1].shape.to_string()));
+    }
+    if (index_[k] < 0 || index_[k] >= in[0].shape.elements()) {
+      throw ShapeError(
+          fmt::format("weighted_sum: term {} takes weight {}, but there are {}", k, index_[k], in[0].shape.elements()));
+    }
+  }
+  return {in[1]};
+}
+
+void WeightedSumOp::run(const Context& ctx, const OpArguments& args) const {
+  kernels::weighted_sum_forward(ctx, args.in.subspan(1), index_, args.in[0], args.out[0]);
+}
+
+void WeightedSumOp::backward(Backward& backward) const {
+  const ValueId w = backward.input(0);
+  const ValueId dy = backward.gradient(0);
+  if (backward.wanted(0)) {
+    std::vector<ValueId> inputs{w, dy};
+    for (int k = 1; k < backward.inputs(); ++k)
+      inputs.push_back(backward.input(k));
+    backward.contribute(0, std::make_shared<WeightedSumBackwardWeightsOp>(index_), std::move(inputs));
+  }
+  std::vector<WeightedInput> terms;
+  for (int k = 1; k < backward.inputs(); ++k) {
+    if (backward.wanted(k)) terms.push_back({k, index_[static_cast<std::size_t>(k - 1)]});
+  }
+  contribute_weighted(backward, w, dy, std::move(terms));
+}
 
 ValueId nodes::weighted_sum(Graph& graph, std::span<const Term> terms, ValueId weights) {
   if (terms.empty() || terms.size() > max_terms) {

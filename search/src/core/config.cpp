@@ -71,6 +71,7 @@ std::vector<ConfigField> make_fields() {
 
       field("seed", run, &C::seed, "of every random draw"),
       field("threads", run, &C::threads, "CPU threads; 0: all. Results do not depend on it"),
+      field("fusion", run, &C::fusion, "run mixed operations as fused nodes: faster, results differ by rounding only"),
       field("max_steps", run, &C::max_steps,
             "steps per epoch, and batches per validation, at most; 0: the whole split"),
       field("validate", run, &C::validate, "measure accuracy on the architecture split after each epoch"),

@@ -78,7 +78,7 @@ Session::Session(const SearchConfig& config_)
       ctx(Context::cpu(static_cast<int>(config.threads))),
       dataset(open_dataset(config)),
       space(make_part(spaces(), parse_part(config.space))),
-      net(space, network_config(config, dataset), static_cast<float>(config.label_smoothing), ctx),
+      net(space, network_config(config, dataset), static_cast<float>(config.label_smoothing), ctx, config.fusion),
       architecture(*space, make_part(relaxations(), parse_part(config.relaxation)),
                    make_part(edge_weightings(), parse_part(config.edge_weighting))),
       arch_optimizer(make_part(arch_optimizers(), parse_part(config.arch_optimizer))),

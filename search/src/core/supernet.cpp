@@ -1,6 +1,7 @@
 #include "dnas/search/supernet.hpp"
 
 #include "dnas/engine/autodiff.hpp"
+#include "dnas/engine/fusion.hpp"
 #include "dnas/engine/nodes.hpp"
 #include "dnas/kernels/error.hpp"
 
@@ -29,8 +30,9 @@ std::string_view to_string(Want want) {
 
 }  // namespace
 
-Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx)
-    : space_(std::move(space)), config_(config), label_smoothing_(label_smoothing), ctx_(ctx) {
+Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx,
+                   bool fusion)
+    : space_(std::move(space)), config_(config), label_smoothing_(label_smoothing), ctx_(ctx), fusion_(fusion) {
   // Declares the tables: their layout must not depend on which evaluation is planned first.
   engine::Graph declared(engine::Mode::train, tables_);
   static_cast<void>(space_->build_supernet(declared, config_));
@@ -52,17 +54,22 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
   config.batch = batch;
   auto graph =
       std::make_shared<engine::Graph>(want == Want::nothing ? engine::Mode::eval : engine::Mode::train, tables_);
-  const NetworkValues values = space_->build_supernet(*graph, config);
+  NetworkValues values = space_->build_supernet(*graph, config);
   const engine::ValueId labels = graph->input("labels", {Shape{batch}, DType::i64});
-  const engine::ValueId loss = engine::nodes::cross_entropy(*graph, values.logits, labels, label_smoothing_);
-  graph->output("loss", loss);
+  graph->output("loss", engine::nodes::cross_entropy(*graph, values.logits, labels, label_smoothing_));
   graph->output("logits", values.logits);
+  if (fusion_) {
+    engine::FusedGraph fused = engine::fuse_mixed_operations(*graph);
+    for (engine::ValueId& mix : values.mixing)
+      mix = fused.at(mix);
+    graph = std::move(fused.graph);
+  }
   const bool want_mixing = want == Want::mixing || want == Want::both;
   if (want != Want::nothing) {
     engine::GradientRequest request;
     request.parameters = want == Want::weights || want == Want::both;
     if (want_mixing) request.inputs = values.mixing;
-    const std::vector<engine::ValueId> gradients = engine::append_backward(*graph, loss, request);
+    const std::vector<engine::ValueId> gradients = engine::append_backward(*graph, graph->output("loss"), request);
     for (std::size_t g = 0; g < gradients.size(); ++g) {
       if (gradients[g] != engine::no_value) graph->output(dmix_names_[g], gradients[g]);
     }

@@ -29,7 +29,10 @@ enum class Want : std::uint8_t {
 /// weight gradient. It knows mixing weights, not where they come from.
 class Supernet {
  public:
-  Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx);
+  /// @param fusion  whether training evaluations run fused nodes (engine/fusion.hpp). Results differ by rounding only;
+  ///   the tables are the same
+  Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx,
+           bool fusion = true);
 
   [[nodiscard]] const Context& context() const noexcept { return ctx_; }
   [[nodiscard]] const engine::NetworkTables& tables() const noexcept { return tables_; }
@@ -74,6 +77,7 @@ class Supernet {
   NetworkConfig config_;
   float label_smoothing_;
   Context ctx_;
+  bool fusion_;
   engine::NetworkTables tables_;
   std::vector<std::string> mix_names_;   // graph inputs, per group
   std::vector<std::string> dmix_names_;  // graph outputs, per group
