@@ -63,8 +63,12 @@ struct ColumnGroups {
   template <typename Of>
   static void spread(float* to, std::int64_t first, std::int64_t count, std::int64_t channels, Of&& of) {
     const std::int64_t once = std::min(count, channels);
-    for (std::int64_t i = 0; i < once; ++i)
-      to[i] = of((first + i) % channels);
+    const std::int64_t begin = first % channels;
+    const std::int64_t wrap = std::min(once, channels - begin);
+    for (std::int64_t i = 0; i < wrap; ++i)
+      to[i] = of(begin + i);
+    for (std::int64_t i = wrap; i < once; ++i)
+      to[i] = of(i - wrap);
     for (std::int64_t i = once; i < count; ++i)
       to[i] = to[i - channels];
   }

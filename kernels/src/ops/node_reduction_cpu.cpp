@@ -3,6 +3,7 @@
 #include "core/batch_moments.hpp"
 #include "core/parallel_for.hpp"
 #include "core/row_walk.hpp"
+#include "core/simd.hpp"
 #include "ops/affine_sum.hpp"
 #include "ops/column_sums.hpp"
 
@@ -15,8 +16,43 @@
 namespace dnas::kernels::cpu {
 namespace {
 
-bool dense_with(std::span<const ReductionTerm> terms, const TensorView& t) {
-  return t.dense() && std::ranges::all_of(terms, [](const ReductionTerm& term) { return term.x.dense(); });
+/// The rows in which the terms are walked, `at_once` columns at most being taken at a time. The node, y or g, is often
+/// a slice of its cell's output while all the terms are dense: then the walk is theirs, in rows of several pixels, and
+/// the node's block is packed.
+struct NodeWalk {
+  RowWalk rows;
+  std::int64_t channels;
+  bool packed = false;
+
+  NodeWalk(std::span<const ReductionTerm> terms, const TensorView& node, std::int64_t at_once)
+      : rows(RowWalk::over_channels(node.shape, true)), channels(node.channels()) {
+    const bool dense = std::ranges::all_of(terms, [](const ReductionTerm& term) { return term.x.dense(); });
+    packed = !node.dense() && dense && rows.width <= std::min(at_once, sum_block_floats);
+    if (!dense || (!node.dense() && !packed)) rows = RowWalk::over_channels(node.shape, false);
+  }
+
+  /// The node's pixels in `count` rows of `columns` from row `row` on, if packed.
+  [[nodiscard]] Rows pixels_of(const TensorView& node, std::int64_t row) const {
+    return {node.f32() + row * (rows.width / channels) * node.pixel_stride, node.pixel_stride};
+  }
+  [[nodiscard]] std::int64_t pixels_in(std::int64_t count, std::int64_t columns) const {
+    return count * columns / channels;
+  }
+};
+
+/// Copies `rows` rows of `width` floats.
+DNAS_MULTIVERSION
+void copy_rows(ConstRows from, Rows to, std::int64_t rows, std::int64_t width) {
+  for_column_blocks(
+      width, [&](auto lanes, std::int64_t column) __attribute__((always_inline)) {
+        for (std::int64_t row = 0; row < rows; ++row) {
+          const float* source = from(row, column);
+          float* target = to(row, column);
+#pragma omp simd
+          for (int i = 0; i < lanes; ++i)
+            target[i] = source[i];
+        }
+      });
 }
 
 float mean_of(const ReductionTerm& term, std::int64_t channel) {
@@ -81,8 +117,9 @@ class Scratch {
 
 void node_reduction_forward(const Context& ctx, std::span<const ReductionTerm> terms, const TensorView& w,
                             const TensorView& y) {
-  const RowWalk walk = RowWalk::over_channels(y.shape, dense_with(terms, y));
   const ColumnGroups groups(static_cast<std::int64_t>(terms.size()));
+  const NodeWalk node(terms, y, groups.stride);
+  const RowWalk& walk = node.rows;
   alignas(64) std::array<float, ColumnGroups::floats> mean;
   alignas(64) std::array<float, ColumnGroups::floats> scale;
   for (std::int64_t first = 0; first < walk.width; first += groups.stride) {
@@ -95,6 +132,7 @@ void node_reduction_forward(const Context& ctx, std::span<const ReductionTerm> t
       spread(groups.of(scale.data(), k), [&](std::int64_t c) { return weight * rstd_of(term, c); });
     }
     parallel_for(ctx, walk.pieces, [&](std::int64_t piece) {
+      alignas(64) std::array<float, sum_block_floats> pack;
       walk.for_blocks(piece, sum_block_floats, [&](std::int64_t row, std::int64_t rows, std::int64_t columns) {
         const auto rows_of = [&](const TensorView& t) {
           const Rows whole = walk.rows_of(t, row);
@@ -103,8 +141,12 @@ void node_reduction_forward(const Context& ctx, std::span<const ReductionTerm> t
         const auto term = [&](std::size_t k) {
           return AffineTerm{rows_of(terms[k].x), groups.of(mean.data(), k), groups.of(scale.data(), k)};
         };
-        const Rows to = rows_of(y);
+        const Rows to = node.packed ? Rows{pack.data(), width} : rows_of(y);
         affine_sum(terms.size(), term, nullptr, {}, to, to, rows, std::min(width, columns - first));
+        if (node.packed) {
+          copy_rows(Rows{pack.data(), y.channels()}, node.pixels_of(y, row), node.pixels_in(rows, columns),
+                    y.channels());
+        }
       });
     });
   }
@@ -129,7 +171,8 @@ void node_reduction_backward(const Context& ctx, std::span<const ReductionTerm> 
     if (gradients.dw || gradient_of(k)) wanted[count++] = static_cast<std::uint16_t>(k);
   if (count == 0) return;
 
-  const RowWalk walk = RowWalk::over_channels(g.shape, dense_with(terms, g));
+  const NodeWalk node(terms, g, sum_block_floats);
+  const RowWalk& walk = node.rows;
   const Scratch scratch(walk, count, workspace);
   const std::int64_t channels = g.channels();
   for (std::size_t i = 0; i < count; ++i) {
@@ -138,8 +181,12 @@ void node_reduction_backward(const Context& ctx, std::span<const ReductionTerm> 
   }
   parallel_for(ctx, walk.pieces, [&](std::int64_t piece) {
     scratch.clear(piece);
+    alignas(64) std::array<float, sum_block_floats> pack;
     walk.for_blocks(piece, sum_block(walk.width), [&](std::int64_t row, std::int64_t rows, std::int64_t columns) {
-      const Rows gradient = walk.rows_of(g, row);
+      const Rows gradient = node.packed ? Rows{pack.data(), walk.width} : walk.rows_of(g, row);
+      if (node.packed) {
+        copy_rows(node.pixels_of(g, row), Rows{pack.data(), channels}, node.pixels_in(rows, columns), channels);
+      }
       add_sums(gradient, scratch.sum_g(piece), rows, columns);
       for (std::size_t i = 0; i < count; i += fused_products) {
         const std::size_t now = std::min(fused_products, count - i);
