@@ -26,7 +26,8 @@ Statistics channel_statistics(const Blocks& pieces, const float* moments, std::i
     const double shift = moment(i, shift_row) - mean;
     squares += moment(i, square_row) + shift * (2.0 * moment(i, sum_row) + pixels(i) * shift);
   }
-  return {mean, std::fmax(squares, 0.0)};
+  // Rounding may push the squares of a constant channel below 0; NaN must stay NaN.
+  return {mean, squares < 0.0 ? 0.0 : squares};
 }
 
 }  // namespace

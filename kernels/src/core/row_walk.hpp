@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <numeric>
+#include <span>
 #include <type_traits>
 
 namespace dnas::kernels {
@@ -124,6 +125,9 @@ template <typename Body>
 
 /// Whether none of the tensors is a channel slice; null views do not count.
 inline bool all_dense(std::initializer_list<TensorView> tensors) {
+  return std::ranges::all_of(tensors, [](const TensorView& t) { return !t || t.dense(); });
+}
+inline bool all_dense(std::span<const TensorView> tensors) {
   return std::ranges::all_of(tensors, [](const TensorView& t) { return !t || t.dense(); });
 }
 

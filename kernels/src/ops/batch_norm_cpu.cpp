@@ -3,6 +3,7 @@
 #include "core/parallel_for.hpp"
 #include "core/row_walk.hpp"
 #include "core/simd.hpp"
+#include "ops/column_sums.hpp"
 
 #include <algorithm>
 #include <array>
@@ -22,32 +23,6 @@ constexpr std::int64_t max_params = 4;  // f32 parameters per column
 constexpr std::int64_t run_floats = 4096;
 
 // ---- inner loops
-
-/// sum += x - shift, square += (x - shift)^2, per column.
-DNAS_MULTIVERSION
-void add_moments(ConstRows x, const float* shift, double* sum, double* square, std::int64_t rows, std::int64_t width) {
-  for_column_blocks(
-      width, [&](auto lanes, std::int64_t column) __attribute__((always_inline)) {
-        float origin[lanes];
-        float s[lanes] = {};
-        float q[lanes] = {};
-        std::copy_n(shift + column, int{lanes}, origin);
-        for (std::int64_t row = 0; row < rows; ++row) {
-          const float* from = x(row, column);
-#pragma omp simd
-          for (int i = 0; i < lanes; ++i) {
-            const float d = from[i] - origin[i];
-            s[i] += d;
-            q[i] += d * d;
-          }
-        }
-#pragma omp simd
-        for (int i = 0; i < lanes; ++i) {
-          sum[column + i] += static_cast<double>(s[i]);
-          square[column + i] += static_cast<double>(q[i]);
-        }
-      });
-}
 
 /// sums[0] += dy, sums[1] += dy * (x - mean), sums[2] += x - mean, per column; the three lie `width_of_sums` apart.
 DNAS_MULTIVERSION

@@ -40,11 +40,13 @@ void batch_statistics(const Context& ctx, const BatchNorm& bn, const TensorView&
                       std::span<const RunningStatistics> running, const TensorView& normalisation,
                       std::span<std::byte> workspace);
 
+inline constexpr std::size_t max_normalisation_gradients = 64;
+
 /// dx (+)= sum over e of scale_e * g_e + slope_e * (x - mean_e) + offset_e: the gradient of a tensor that several nodes
 /// read normalised, in one pass over it. g_e [N, H, W, C] f32, dx and x likewise, each may be a channel slice;
 /// gradients_e [4, C]. Terms are added in the order given. dx may be one of the g_e, or x. Bitwise repeatable and
 /// independent of the threads.
-/// @throws ShapeError if there are no terms or more than 64, or shapes differ; DtypeError
+/// @throws ShapeError if there are no terms or more than max_normalisation_gradients, or shapes differ; DtypeError
 void normalisation_backward(const Context& ctx, const TensorView& x, std::span<const TensorView> g,
                             std::span<const TensorView> gradients, const TensorView& dx, Write write);
 
