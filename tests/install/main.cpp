@@ -5,7 +5,7 @@
 #include <iostream>
 #include <string>
 
-// Links code that formats messages (fmt) and asks for threads (OpenMP): what the package has to find again.
+// Links code that formats messages (fmt) and asks for threads: what the package has to find again.
 int main() {
   const std::string shape = dnas::Shape{2, 3, 4, 5}.to_string();
   if (shape != "[2, 3, 4, 5]" || dnas::Context::cpu().threads() < 1) {

@@ -13,7 +13,8 @@ enum class DeviceKind : std::uint8_t { cpu, cuda };
 /// shape alone and partial sums are added in a fixed order.
 class Context {
  public:
-  /// The host, with `threads` threads; 0 takes what OpenMP would use (OMP_NUM_THREADS, affinity mask).
+  /// The host, with `threads` threads; 0 takes the number in OMP_NUM_THREADS if there is one, else the
+  /// processors it may use (affinity mask, quota of the control group).
   /// @throws ConfigError if threads is negative
   [[nodiscard]] static Context cpu(int threads = 0);
 

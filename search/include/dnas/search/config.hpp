@@ -49,7 +49,7 @@ struct SearchConfig {
 
   // Run.
   std::int64_t seed = 2;
-  std::int64_t threads = 0;    ///< 0: as many as OpenMP would use
+  std::int64_t threads = 0;    ///< 0: all (Context::cpu)
   bool fusion = true;          ///< run mixed operations as fused nodes
   std::int64_t max_steps = 0;  ///< steps per epoch, and batches per validation, at most; 0: the whole split
   bool validate = true;        ///< measure accuracy on the architecture split after each epoch
