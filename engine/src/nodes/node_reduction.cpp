@@ -107,22 +107,23 @@ void NodeReductionOp::backward(Backward& backward) const {
   const ValueId w = backward.input(0);
   const ValueId dy = backward.gradient(0);
   const bool want_weights = backward.wanted(0);
+  // All terms, whatever is wanted of them: the kernel groups its sums by what it is given, and what else is wanted must
+  // not change a bit of them.
   std::vector<ValueId> inputs{w, dy, want_weights ? backward.partial(0) : no_value};
   std::vector<GradientTerm> terms;
   std::vector<std::size_t> with_rows;
   std::vector<WeightedInput> plain;
   for (std::size_t k = 0; k < index_.size(); ++k) {
     const int x = x_input(k);
-    const ValueId normalisation = backward.input(normalisation_input(k));
-    const bool want_rows = normalisation != no_value && backward.wanted(x);
-    if (normalisation == no_value && backward.wanted(x)) plain.push_back({x, index_[k]});
-    if (!want_weights && !want_rows) continue;
-    terms.push_back({index_[k], want_rows});
+    const bool normalised = backward.input(normalisation_input(k)) != no_value;
+    const bool wanted = backward.wanted(x);
+    terms.push_back({index_[k], normalised && wanted});
     inputs.push_back(backward.input(x));
-    inputs.push_back(normalisation);
-    if (want_rows) with_rows.push_back(k);
+    inputs.push_back(backward.input(normalisation_input(k)));
+    if (wanted && normalised) with_rows.push_back(k);
+    if (wanted && !normalised) plain.push_back({x, index_[k]});
   }
-  if (!terms.empty()) {
+  if (want_weights || !with_rows.empty()) {
     const auto outputs =
         backward.graph().add(std::make_shared<NodeReductionBackwardOp>(want_weights, std::move(terms)), inputs);
     const std::vector<ValueId> gradients(outputs.begin(), outputs.end());
