@@ -8,6 +8,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <string_view>
@@ -40,6 +42,24 @@ Arguments normalised(Arguments arguments) {
     std::replace(argument.begin() + 2, argument.begin() + static_cast<std::ptrdiff_t>(end), '-', '_');
   }
   return arguments;
+}
+
+Shape parse_image(const std::string& text) {
+  std::array<std::int64_t, 3> extents{};
+  const char* at = text.data();
+  const char* const end = text.data() + text.size();
+  for (std::size_t i = 0; i < extents.size(); ++i) {
+    const auto [next, error] = std::from_chars(at, end, extents[i]);
+    const bool last = i + 1 == extents.size();
+    const bool separated = last ? next == end : next != end && *next == 'x';
+    constexpr std::int64_t largest = 1 << 16;
+    if (error != std::errc() || extents[i] < 1 || extents[i] > largest || !separated) {
+      throw UsageError(
+          fmt::format("--image '{}': expected HEIGHTxWIDTHxCHANNELS, each from 1 to {}; like 32x32x3", text, largest));
+    }
+    at = next + 1;
+  }
+  return {extents[0], extents[1], extents[2]};
 }
 
 VerbParser::VerbParser(const std::string& verb, const std::string& description) : app_(description, "dnas " + verb) {

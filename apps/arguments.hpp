@@ -1,5 +1,7 @@
 #pragma once
 
+#include "dnas/kernels/shape.hpp"
+
 #include <CLI/CLI.hpp>
 
 #include <string>
@@ -14,6 +16,9 @@ using Arguments = std::vector<std::string>;
 
 /// "--learning-rate=0.1" -> "--learning_rate=0.1"; nothing after a lone "--" is touched.
 [[nodiscard]] Arguments normalised(Arguments arguments);
+
+/// "32x32x3" -> [32, 32, 3], the value of --image. @throws UsageError
+[[nodiscard]] Shape parse_image(const std::string& text);
 
 /// The parser of a verb: takes extra arguments, so that parse() can report all of them with their nearest match.
 class VerbParser {

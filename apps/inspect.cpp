@@ -12,8 +12,6 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include <array>
-#include <charconv>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -40,25 +38,6 @@ constexpr const char* examples =
     "  dnas inspect --init_channels 8 --layers 3 --image 8x8x1 --batch_size 64\n"
     "  dnas inspect --genotype DARTS_V2 --auxiliary   (the published cell, at the size of the official evaluation)\n"
     "  dnas inspect --genotype runs/first/genotype.txt --init_channels 16 --layers 8 --json";
-
-/// "32x32x3" -> [32, 32, 3]. @throws UsageError
-Shape parse_image(const std::string& text) {
-  std::array<std::int64_t, 3> extents{};
-  const char* at = text.data();
-  const char* const end = text.data() + text.size();
-  for (std::size_t i = 0; i < extents.size(); ++i) {
-    const auto [next, error] = std::from_chars(at, end, extents[i]);
-    const bool last = i + 1 == extents.size();
-    const bool separated = last ? next == end : next != end && *next == 'x';
-    constexpr std::int64_t largest = 1 << 16;
-    if (error != std::errc() || extents[i] < 1 || extents[i] > largest || !separated) {
-      throw UsageError(
-          fmt::format("--image '{}': expected HEIGHTxWIDTHxCHANNELS, each from 1 to {}; like 32x32x3", text, largest));
-    }
-    at = next + 1;
-  }
-  return {extents[0], extents[1], extents[2]};
-}
 
 /// A published name, a file, or the text itself.
 Genotype read_genotype(const std::string& what) {

@@ -27,6 +27,7 @@ constexpr std::array verbs = {
     Verb{"inspect", "Count parameters, multiply-adds and memory of a network without running it", run_inspect_verb},
     Verb{"list", "List methods, spaces, data sets, genotypes and the parts that methods are made of", run_list_verb},
     Verb{"probe", "Evaluate a supernet once on given tensors and write loss and gradients", run_probe_verb},
+    Verb{"bench", "Measure the steps of a search on random images: time, memory, time per operation", run_bench_verb},
 };
 
 std::string help_text() {

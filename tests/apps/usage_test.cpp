@@ -26,7 +26,7 @@ TEST(Usage, VersionIsOneLine) {
 }
 
 TEST(Usage, EveryVerbHasHelpWithExamples) {
-  for (const std::string verb : {"search", "inspect", "list", "probe"}) {
+  for (const std::string verb : {"search", "inspect", "list", "probe", "bench"}) {
     const auto result = dnas({verb, "--help"});
     EXPECT_EQ(result.code, 0) << verb;
     EXPECT_THAT(result.out, HasSubstr("Examples:\n  dnas " + verb)) << verb;

@@ -76,7 +76,10 @@ void nodes(benchmark::internal::Benchmark* b) {
   // A node of a DARTS search: 4 candidates or more on each of 2 to 5 incoming edges; the node is a slice of its cell.
   b->Args({64, 32, 16, 16, 8, 1})->Args({64, 32, 16, 16, 20, 1})->Args({64, 32, 16, 16, 20, 2});
   b->Args({64, 32, 16, 64, 20, 1})->Args({64, 16, 32, 32, 20, 1})->Args({64, 8, 64, 64, 20, 1});
-  b->Args({96, 32, 36, 36, 8, 1})->Args({64, 32, 4, 4, 20, 1})->Args({1, 1, 256, 256, 20, 1});
+  b->Args({96, 32, 36, 36, 8, 1})
+      ->Args({64, 32, 4, 4, 20, 1})
+      ->Args({64, 32, 4, 16, 20, 1})
+      ->Args({1, 1, 256, 256, 20, 1});
 }
 
 /// Arguments: N, H = W, C, terms, threads.

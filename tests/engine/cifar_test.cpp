@@ -57,6 +57,8 @@ TEST(Cifar10, TurnsPlanesIntoPixels) {
   const Dataset cifar = open("cifar10", folder.path());
   EXPECT_EQ(cifar.classes, 10);
   EXPECT_EQ(cifar.train.image, (Shape{32, 32, 3}));
+  EXPECT_EQ(datasets().at("cifar10").image, cifar.train.image);
+  EXPECT_EQ(datasets().at("cifar10").classes, cifar.classes);
   EXPECT_EQ(cifar.train.size(), 50'000);
   EXPECT_EQ(cifar.test.size(), 10'000);
   EXPECT_EQ(cifar.train.labels[20'001], 0);
@@ -113,6 +115,8 @@ TEST(Cifar100, ReadsTheFineLabel) {
   patch(files / "train.bin", 49'999 * 3074, std::string_view("\x13\x63\x44", 3));  // coarse 19, fine 99, red of (0, 0)
   const Dataset cifar = open("cifar100", folder.path());
   EXPECT_EQ(cifar.classes, 100);
+  EXPECT_EQ(datasets().at("cifar100").image, cifar.train.image);
+  EXPECT_EQ(datasets().at("cifar100").classes, cifar.classes);
   EXPECT_EQ(cifar.train.size(), 50'000);
   EXPECT_EQ(cifar.test.size(), 10'000);
   EXPECT_EQ(cifar.train.labels.back(), 99);

@@ -47,6 +47,19 @@ TEST(Datasets, ListsWhatIsBuiltIn) {
   }
 }
 
+TEST(Datasets, HaveTheSizeThatTheyAnnounce) {
+  for (const char* name : {"digits", "planted"}) {  // the others need files
+    const DatasetEntry& entry = datasets().at(name);
+    const Dataset dataset = entry.open({});
+    EXPECT_EQ(dataset.train.image, entry.image) << name;
+    EXPECT_EQ(dataset.classes, entry.classes) << name;
+  }
+  for (const char* name : {"mnist", "fashion-mnist"}) {
+    EXPECT_EQ(datasets().at(name).image, (Shape{28, 28, 1}));
+    EXPECT_EQ(datasets().at(name).classes, 10);
+  }
+}
+
 TEST(Digits, IsTheKnownDataSet) {
   const Dataset digits = datasets().at("digits").open({});
   EXPECT_EQ(digits.name, "digits");

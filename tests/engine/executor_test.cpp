@@ -143,5 +143,38 @@ TEST(Executor, AllocatesNothingInARun) {
   EXPECT_EQ(test::allocations(), before);
 }
 
+/// Writes down what it is told.
+class Recorder final : public RunObserver {
+ public:
+  void run_starts(const Plan&) override { events.emplace_back("run"); }
+  void node_starts(const Plan& plan, std::size_t node) override { add("start ", plan, node); }
+  void node_ends(const Plan& plan, std::size_t node) override { add("end ", plan, node); }
+
+  std::vector<std::string> events;
+
+ private:
+  void add(const std::string& what, const Plan& plan, std::size_t node) {
+    events.push_back(what + std::string(plan.graph().nodes()[node].op->kind()));
+  }
+};
+
+TEST_F(ExecutorTest, TellsAnObserverOfEachNodeInOrder) {
+  const std::array x{1.0F, -2.0F, 3.0F, -4.0F, 5.0F, -6.0F};
+  std::ranges::copy(x, x_.f32().begin());
+  weights_->initialise(3);
+  executor_->set_input("x", {x_.data(), Shape{2, 3}});
+  Recorder recorder;
+  EXPECT_THAT(message_of<Error>([&] { executor_->run(recorder); }), HasSubstr("before bind()"));
+  EXPECT_TRUE(recorder.events.empty());
+  executor_->bind(bindings());
+  executor_->run();
+  const float* y = executor_->output("y").f32();
+  const std::vector<float> unobserved(y, y + 4);
+  std::ranges::fill(arena_.f32(), 0.0F);
+  executor_->run(recorder);
+  EXPECT_EQ(recorder.events, (std::vector<std::string>{"run", "start relu", "end relu", "start linear", "end linear"}));
+  EXPECT_EQ((std::vector<float>{y, y + 4}), unobserved);
+}
+
 }  // namespace
 }  // namespace dnas::engine

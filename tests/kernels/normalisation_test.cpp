@@ -109,7 +109,7 @@ TEST_P(BatchStatistics, MatchReference) {
   Statistics s(channels);
   s.of(Context::cpu(2), x);
   const auto expected = reference::batch_statistics(x.doubles(), static_cast<std::size_t>(channels));
-  const auto pixels = static_cast<double>(x.size() / channels);
+  const auto pixels = static_cast<double>(x.view().pixels());
   const double momentum = s.bn.momentum;
   for (std::int64_t c = 0; c < channels; ++c) {
     const double mean = expected.mean[static_cast<std::size_t>(c)];

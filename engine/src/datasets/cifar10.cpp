@@ -22,7 +22,8 @@ Dataset open(const DatasetOptions& options) {
 
 void register_cifar10(Registry<DatasetEntry>& registry) {
   registry.add({"cifar10", "photographs, 32x32 colour, 10 classes, 50,000 to train, 10,000 to test (binary version)",
-                "Learning Multiple Layers of Features from Tiny Images, A. Krizhevsky, 2009", open});
+                "Learning Multiple Layers of Features from Tiny Images, A. Krizhevsky, 2009", Shape{32, 32, 3}, 10,
+                open});
 }
 
 }  // namespace dnas::engine::family::datasets

@@ -21,7 +21,8 @@ Dataset open(const DatasetOptions& options) {
 
 void register_cifar100(Registry<DatasetEntry>& registry) {
   registry.add({"cifar100", "photographs, 32x32 colour, 100 classes, 50,000 to train, 10,000 to test (binary version)",
-                "Learning Multiple Layers of Features from Tiny Images, A. Krizhevsky, 2009", open});
+                "Learning Multiple Layers of Features from Tiny Images, A. Krizhevsky, 2009", Shape{32, 32, 3}, 100,
+                open});
 }
 
 }  // namespace dnas::engine::family::datasets

@@ -73,7 +73,7 @@ void register_digits(Registry<DatasetEntry>& registry) {
   registry.add({"digits", "1,797 handwritten digits of 8x8 grey pixels, built in (1,437 to train, 360 to test)",
                 "Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, 1998, UCI Machine Learning "
                 "Repository (CC BY 4.0); file from scikit-learn (BSD-3-Clause)",
-                open});
+                Shape{8, 8, 1}, classes, open});
 }
 
 }  // namespace dnas::engine::family::datasets

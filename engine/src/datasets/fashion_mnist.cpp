@@ -23,7 +23,8 @@ Dataset open(const DatasetOptions& options) {
 
 void register_fashion_mnist(Registry<DatasetEntry>& registry) {
   registry.add({"fashion-mnist", "clothes, 28x28 grey, 10 classes, 60,000 to train, 10,000 to test (IDX files)",
-                "Fashion-MNIST, H. Xiao, K. Rasul and R. Vollgraf, 2017, arXiv:1708.07747 (MIT)", open});
+                "Fashion-MNIST, H. Xiao, K. Rasul and R. Vollgraf, 2017, arXiv:1708.07747 (MIT)", Shape{28, 28, 1}, 10,
+                open});
 }
 
 }  // namespace dnas::engine::family::datasets

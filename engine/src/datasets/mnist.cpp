@@ -16,7 +16,8 @@ Dataset open(const DatasetOptions& options) {
 
 void register_mnist(Registry<DatasetEntry>& registry) {
   registry.add({"mnist", "handwritten digits, 28x28 grey, 10 classes, 60,000 to train, 10,000 to test (IDX files)",
-                "The MNIST database of handwritten digits, Y. LeCun, C. Cortes and C. J. C. Burges, 1998", open});
+                "The MNIST database of handwritten digits, Y. LeCun, C. Cortes and C. J. C. Burges, 1998",
+                Shape{28, 28, 1}, 10, open});
 }
 
 }  // namespace dnas::engine::family::datasets

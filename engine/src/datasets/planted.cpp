@@ -88,7 +88,8 @@ Dataset open(const DatasetOptions& options) {
 
 void register_planted(Registry<DatasetEntry>& registry) {
   registry.add({"planted", "4,500 synthetic textures of 16x16 grey pixels that dil_conv_5x5 tells apart best",
-                "drawn from the seed; the construction is explained in engine/src/datasets/planted.cpp", open});
+                "drawn from the seed; the construction is explained in engine/src/datasets/planted.cpp",
+                Shape{16, 16, 1}, classes, open});
 }
 
 }  // namespace dnas::engine::family::datasets

@@ -108,17 +108,34 @@ void Executor::set_input(std::string_view name, const TensorView& view) {
     views_[i] = make_view(operands_[i]);
 }
 
-void Executor::run() {
+void Executor::require_memory() const {
   if (!bound_) throw Error("executor: run() before bind()");
   for (std::size_t slot = 0; slot < inputs_.size(); ++slot) {
     if (inputs_[slot].data == nullptr) {
       throw Error(fmt::format("executor: input '{}' is not bound", plan_->graph().inputs()[slot]));
     }
   }
+}
+
+void Executor::run_step(const Step& step) const {
+  const std::span<const TensorView> views(views_);
+  step.op->run(ctx_, {views.subspan(step.first_input, step.inputs), views.subspan(step.first_output, step.outputs),
+                      step.workspace});
+}
+
+void Executor::run() {
+  require_memory();
+  for (const Step& step : steps_)
+    run_step(step);
+}
+
+void Executor::run(RunObserver& observer) {
+  require_memory();
+  observer.run_starts(*plan_);
   for (const Step& step : steps_) {
-    const std::span<const TensorView> views(views_);
-    step.op->run(ctx_, {views.subspan(step.first_input, step.inputs), views.subspan(step.first_output, step.outputs),
-                        step.workspace});
+    observer.node_starts(*plan_, step.node);
+    run_step(step);
+    observer.node_ends(*plan_, step.node);
   }
 }
 

@@ -18,7 +18,8 @@ namespace {
 
 /// The rows in which the terms are walked, `at_once` columns at most being taken at a time. The node, y or g, is often
 /// a slice of its cell's output while all the terms are dense: then the walk is theirs, in rows of several pixels, and
-/// the node's block is packed.
+/// the node's block is packed. With 4 channels that takes 0.6 of the time; with 16 it makes no difference
+/// (kernels_bench, reduction_*).
 struct NodeWalk {
   RowWalk rows;
   std::int64_t channels;

@@ -14,7 +14,7 @@
 namespace dnas::kernels::cpu {
 namespace {
 
-/// The pieces of a walk by whole pixels, counted in pixels.
+/// The pieces of a walk over channels, counted in pixels.
 Blocks pixels_of(const RowWalk& walk, const TensorView& x) {
   return {x.pixels(), walk.rows_per_piece * (walk.flat ? walk.width / x.channels() : 1)};
 }

@@ -105,7 +105,10 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   executor.set_input("labels", batch.labels);
   for (std::size_t g = 0; g < mix_names_.size(); ++g)
     executor.set_input(mix_names_[g], mix[g]);
-  executor.run();
+  if (observer_ == nullptr)
+    executor.run();
+  else
+    executor.run(*observer_);
 
   Result& result = made.result;
   result.loss = *executor.output("loss").f32();

@@ -42,6 +42,8 @@ struct DatasetEntry {
   std::string name;
   std::string help;    ///< one line
   std::string source;  ///< where the data come from, for attribution
+  Shape image;         ///< [H, W, C] of its images; known without opening it, as are
+  int classes = 0;
   /// @throws MissingError, DataError (file, record and what is wrong), IoError
   std::function<Dataset(const DatasetOptions&)> open;
 };

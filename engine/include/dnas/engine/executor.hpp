@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dnas/engine/plan.hpp"
+#include "dnas/engine/run_observer.hpp"
 #include "dnas/kernels/context.hpp"
 
 #include <cstddef>
@@ -34,6 +35,8 @@ class Executor {
   void set_input(std::string_view name, const TensorView& view);
   /// Runs every node. @throws Error if memory or an input is not bound
   void run();
+  /// The same, telling `observer` of each node. run() itself tells nobody and costs nothing for it.
+  void run(RunObserver& observer);
   /// A named output after run(); valid until the arena is used again. @throws Error if there is none, or before bind()
   [[nodiscard]] TensorView output(std::string_view name) const;
 
@@ -49,6 +52,8 @@ class Executor {
   };
 
   [[nodiscard]] TensorView make_view(ValueId value) const;
+  void require_memory() const;
+  void run_step(const Step& step) const;
 
   std::shared_ptr<const Plan> plan_;
   Context ctx_;

@@ -57,6 +57,9 @@ class Supernet {
   const Result& evaluate(Want want, const engine::Batch& batch, std::span<const TensorView> mix,
                          std::span<float> weights, std::span<float> states);
 
+  /// Tells `observer` of every node that later evaluations run; nullptr: nobody. It must outlive them.
+  void observe(engine::RunObserver* observer) noexcept { observer_ = observer; }
+
   /// Gradient of the weights after an evaluation that wanted it.
   [[nodiscard]] engine::ParameterSet& gradient() noexcept { return *gradient_; }
 
@@ -83,6 +86,7 @@ class Supernet {
   std::vector<std::string> dmix_names_;  // graph outputs, per group
   std::map<std::pair<Want, std::int64_t>, Program> programs_;
   std::unique_ptr<engine::ParameterSet> gradient_;
+  engine::RunObserver* observer_ = nullptr;
   std::size_t arena_bytes_ = 0;
   Buffer arena_;
 };
