@@ -55,8 +55,9 @@ struct Wanted {
   bool mixing = true;
 };
 
-/// The cell, fused or not, with the gradients that are wanted ("dmix", and that of the images: "dx").
-std::shared_ptr<Graph> differentiated(const Case& c, bool fuse, Wanted wanted = {}) {
+/// The cell, fused or not, with the gradients that are wanted ("dmix", and that of the images: "dx"). Nodes of kind
+/// `recomputed` run again in the backward pass.
+std::shared_ptr<Graph> differentiated(const Case& c, bool fuse, Wanted wanted = {}, std::string_view recomputed = {}) {
   RandomGraph net = cell_network(c.edges, c.stride, c.size);
   if (fuse) {
     FusedGraph fused = fuse_mixed_operations(*net.graph);
@@ -67,6 +68,9 @@ std::shared_ptr<Graph> differentiated(const Case& c, bool fuse, Wanted wanted = 
   }
   GradientRequest request{.parameters = wanted.parameters};
   if (wanted.mixing) request.inputs = {net.mix, net.x};
+  for (std::size_t i = 0; i < net.graph->nodes().size(); ++i) {
+    if (net.graph->nodes()[i].op->kind() == recomputed) request.recompute.insert(i);
+  }
   const std::vector<ValueId> gradients = append_backward(*net.graph, net.loss, request);
   for (std::size_t i = 0; i < gradients.size(); ++i) {
     if (gradients[i] != no_value) net.graph->output(i == 0 ? "dmix" : "dx", gradients[i]);
@@ -141,8 +145,8 @@ TEST_P(FusedCell, ComputesWhatPlainNodesCompute) {
   RecordProperty("worst", std::to_string(worst));
 }
 
-// The slope of the double-precision loss along random directions, for each gradient by itself. A step of 1e-7 leaves the
-// slope 1e-9 of rounding, and hardly ever crosses a kink.
+// The slope of the double-precision loss along random directions, for each gradient by itself. A step of 1e-7 leaves
+// the slope 1e-9 of rounding, and hardly ever crosses a kink.
 TEST_P(FusedCell, GradientsMatchDifferencesInDoublePrecision) {
   const RandomGraph plain = cell_network(GetParam().edges, GetParam().stride, GetParam().size);
   const auto graph = differentiated(GetParam(), true);
@@ -214,6 +218,16 @@ TEST_P(FusedCell, WhatElseIsWantedChangesNoBit) {
   }
 }
 
+TEST_P(FusedCell, ComputingAgainChangesNoBit) {
+  const auto kept = differentiated(GetParam(), true);
+  const InputValues inputs(*kept, 7, classes);
+  const auto expected = PlannedRun(kept, inputs).results();
+  for (const char* kind : {"separable_bundle", "batch_statistics"}) {
+    const auto graph = differentiated(GetParam(), true, {}, kind);
+    EXPECT_TRUE(PlannedRun(graph, inputs).results() == expected) << kind;
+  }
+}
+
 TEST_P(FusedCell, PlannedMemoryChangesNoBitNorDoThreads) {
   const auto graph = differentiated(GetParam(), true);
   const InputValues inputs(*graph, 7, classes);
@@ -237,16 +251,16 @@ TEST_P(FusedCell, AllocatesNothingInARun) {
 
 TEST(Fusion, AStepComputesNothingThatIsNotWanted) {
   const Case c{"normal", dense_edges(2, darts_candidates), 1};
-  const auto multiply_adds = [&](Wanted wanted) {
+  const auto outputs_by_kind = [&](Wanted wanted) {
     const auto graph = differentiated(c, true, wanted);
     std::map<std::string, std::size_t, std::less<>> outputs;
     for (const Node& node : graph->nodes())
       outputs[std::string(node.op->kind())] += node.outputs.size();
     return outputs;
   };
-  const auto both = multiply_adds({true, true});
-  const auto weights = multiply_adds({true, false});
-  const auto mixing = multiply_adds({false, true});
+  const auto both = outputs_by_kind({true, true});
+  const auto weights = outputs_by_kind({true, false});
+  const auto mixing = outputs_by_kind({false, true});
   // Rows for each of 30 normalised terms, and dmix, of the two nodes.
   EXPECT_EQ(both.at("node_reduction_backward"), 30U + 2);
   EXPECT_EQ(weights.at("node_reduction_backward"), 30U);

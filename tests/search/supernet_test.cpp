@@ -26,10 +26,10 @@ constexpr int classes = 5;
 
 /// A small supernet with everything that an evaluation takes.
 struct Bench {
-  explicit Bench(int layers = 3, int threads = 1)
+  explicit Bench(int layers = 3, int threads = 1, bool fusion = true)
       : net(make_space("darts"),
             {.init_channels = 4, .layers = layers, .classes = classes, .batch = batch_size, .image = {8, 8, 3}}, 0.0F,
-            Context::cpu(threads)),
+            Context::cpu(threads), fusion),
         weights(net.tables().parameters),
         states(net.tables().states) {
     weights.initialise(5);
@@ -104,6 +104,60 @@ TEST(Supernet, ResultsDoNotDependOnTheThreads) {
     EXPECT_EQ(mixing_gradient(more.evaluate(Want::both)), dmix);
     EXPECT_EQ(more.gradient(), one.gradient());
   }
+}
+
+/// |a - b| / |b|
+double relative_distance(std::span<const float> a, std::span<const float> b) {
+  double difference = 0.0;
+  double squares = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+    squares += static_cast<double>(b[i]) * b[i];
+  }
+  return std::sqrt(difference / squares);
+}
+
+// 24 images, so that the last cell's batch norms see 96 pixels: with few, 1 / sqrt(var) would magnify the rounding.
+TEST(Supernet, FusionChangesNothingButRounding) {
+  constexpr std::int64_t many = 24;
+  const Tensor images = Tensor::random({many, 8, 8, 3}, 9);
+  std::vector<std::int64_t> labels;
+  for (std::int64_t i = 0; i < many; ++i)
+    labels.push_back(i * 3 % classes);
+  const engine::Batch batch{images.view(), TensorView(labels.data(), Shape{many}, DType::i64)};
+  const auto evaluate = [&](Bench& bench, Want want) {
+    return bench.net.evaluate(want, batch, bench.views, bench.weights.flat(), bench.states.flat());
+  };
+  for (const Want want : {Want::weights, Want::mixing, Want::both}) {
+    Bench fused;
+    Bench plain(3, 1, false);
+    const Supernet::Result& actual = evaluate(fused, want);
+    const Supernet::Result& expected = evaluate(plain, want);
+    EXPECT_NEAR(actual.loss, expected.loss, 1e-5 * expected.loss);
+    const auto flat = [](const TensorView& view) {
+      return std::span<const float>(view.f32(), view.f32() + view.elements());
+    };
+    EXPECT_LT(relative_distance(flat(actual.logits), flat(expected.logits)), 1e-4);
+    EXPECT_LT(relative_distance(fused.states.flat(), plain.states.flat()), 1e-5);
+    if (want != Want::mixing) {
+      EXPECT_LT(relative_distance(fused.gradient(), plain.gradient()), 1e-3);
+    }
+    if (want != Want::weights) {
+      EXPECT_LT(relative_distance(mixing_gradient(actual), mixing_gradient(expected)), 1e-3);
+    }
+    EXPECT_LT(fused.net.nodes(), plain.net.nodes() / 2);
+    EXPECT_LT(fused.net.arena_bytes(), plain.net.arena_bytes());
+  }
+}
+
+TEST(Supernet, FusionLeavesTheTablesAndEvaluationAsTheyAre) {
+  Bench fused;
+  Bench plain(3, 1, false);
+  EXPECT_EQ(names(*fused.net.tables().parameters), names(*plain.net.tables().parameters));
+  EXPECT_EQ(names(*fused.net.tables().states), names(*plain.net.tables().states));
+  EXPECT_EQ(fused.net.tables().parameters->extent(), plain.net.tables().parameters->extent());
+  EXPECT_EQ(fused.net.tables().states->extent(), plain.net.tables().states->extent());
+  EXPECT_EQ(fused.evaluate(Want::nothing).loss, plain.evaluate(Want::nothing).loss);
 }
 
 // Central differences of the loss. The step is large for f32, so that rounding does not count, and small for the
