@@ -90,7 +90,7 @@ TEST(Bench, ProfileCountsTheOperationsOfTheNetwork) {
   // Inspect counts those of an evaluation, which normalises by running statistics.
   expected["batch_norm"] = expected.at("batch_norm_inference");
   expected.erase("batch_norm_inference");
-  const Json step = bench({"--dataset", "digits", "--step", "weights", "--profile"}).at("steps").at(0);
+  const Json step = bench({"--dataset", "digits", "--step", "weights", "--profile", "--no_fusion"}).at("steps").at(0);
   std::map<std::string, int> forward;
   double shares = 0.0;
   double ms = 0.0;
@@ -110,6 +110,17 @@ TEST(Bench, ProfileCountsTheOperationsOfTheNetwork) {
   EXPECT_GT(backward, 8);
   EXPECT_NEAR(shares, 1.0, 1e-6);
   EXPECT_NEAR(ms, step.at("profiled_ms"), 1e-6);
+}
+
+TEST(Bench, ProfileNamesFusedNodes) {
+  const Json step = bench({"--dataset", "digits", "--step", "weights", "--profile"}).at("steps").at(0);
+  std::map<std::string, int> calls;
+  for (const Json& entry : step.at("profile"))
+    calls[entry.at("operation")] = entry.at("calls");
+  EXPECT_EQ(calls.at("node_reduction"), 3 * 4);  // cells, nodes
+  EXPECT_EQ(calls.at("node_reduction_backward"), 3 * 4);
+  EXPECT_EQ(calls.at("separable_bundle"), calls.at("separable_bundle_backward"));
+  EXPECT_FALSE(calls.contains("depthwise_conv"));
 }
 
 /// Forward passes of one architecture step.

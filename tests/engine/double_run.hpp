@@ -135,7 +135,8 @@ class DoubleRun {
     };
     const reference::BatchStatistics s = reference::batch_statistics(x, channels);
     values_[node.outputs[0]] = reference::batch_norm(x, s, affine(1, 1.0), affine(2, 0.0), settings.epsilon);
-    const auto m = static_cast<double>(x.size() / channels);
+    const std::size_t pixels = x.size() / channels;
+    const auto m = static_cast<double>(pixels);
     for (std::size_t c = 0; c < channels; ++c) {
       double& mean = values_.at(node.inputs[3])[c];
       double& var = values_.at(node.inputs[4])[c];
