@@ -65,7 +65,7 @@ class Search:
 
 
 def compile_trace(search):
-    """The tracing compiler observes the first calls and then compiles, for each set of gradients: minutes, not steps."""
+    """The tracing compiler observes the first calls of each set of gradients, then compiles: minutes, not steps."""
     for _ in range(3):
         search.gradients(0, search.weights)
         search.gradients(1, search.alphas)
