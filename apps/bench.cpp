@@ -121,7 +121,7 @@ class Bench {
   Bench(const SearchConfig& config, const NetworkConfig& network)
       : space_(search::make_part(search::spaces(), search::parse_part(config.space))),
         net_(space_, network, static_cast<float>(config.label_smoothing),
-             Context::cpu(static_cast<int>(config.threads)), config.fusion),
+             Context::cpu(static_cast<int>(config.threads)), {.fusion = config.fusion, .memory_budget = 0}),
         architecture_(*space_, search::make_part(search::relaxations(), search::parse_part(config.relaxation)),
                       search::make_part(search::edge_weightings(), search::parse_part(config.edge_weighting))),
         arch_optimizer_(search::make_part(search::arch_optimizers(), search::parse_part(config.arch_optimizer))),
@@ -146,7 +146,10 @@ class Bench {
     states_.initialise(seed);
     architecture_.initialise(seed);
     arch_optimizer_->prepare(architecture_.parameters().size());
-    bilevel_->prepare(net_.tables(), architecture_.parameters().size());
+    const std::size_t second_weights = bilevel_->prepare(net_.tables(), architecture_.parameters().size());
+    constexpr std::size_t arrays = 3;  // weights, gradient, momentum
+    net_.set_memory_budget(search::arena_budget(
+        config, arrays * weights_.flat().size_bytes() + states_.flat().size_bytes() + second_weights));
   }
 
   /// What to call for one step of this kind, planned.
@@ -264,9 +267,10 @@ ExitCode run_bench_verb(const Arguments& arguments, Messages& messages) {
   BenchFlags flags;
   add_bench_flags(parser.app(), flags);
   parser.add_output_flags(messages);
-  const ConfigOptions options(parser.app(), {"method", "space", "relaxation", "edge_weighting", "bilevel",
-                                             "arch_optimizer", "dataset", "init_channels", "layers", "batch_size",
-                                             "grad_clip", "label_smoothing", "seed", "threads", "fusion"});
+  const ConfigOptions options(
+      parser.app(),
+      {"method", "space", "relaxation", "edge_weighting", "bilevel", "arch_optimizer", "dataset", "init_channels",
+       "layers", "batch_size", "grad_clip", "label_smoothing", "seed", "threads", "fusion", "memory_budget"});
   if (!parser.parse(arguments)) return ExitCode::done;
   const std::string& format = parser.json() ? "json" : flags.format;
   if (parser.json() && flags.format == "csv") throw UsageError("--json and --format csv exclude each other");

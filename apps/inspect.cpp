@@ -167,7 +167,7 @@ void inspect_supernet(const Space& space, const std::string& name, const Network
                       bool json) {
   const NetworkReport report = report_network(
       config, [&](engine::Graph& graph, const NetworkConfig& size) { return space.build_supernet(graph, size); },
-      {{"weight step", true, false}, {"architecture step", false, true}, {"evaluation", false, false}}, fusion,
+      {{"weight step", {.weights = true}}, {"architecture step", {.mixing = true}}, {"evaluation", {}}}, fusion,
       Context::cpu());
   if (json) {
     Json result = {{"network", "supernet"}, {"space", name}, {"size", size_json(config)}};
@@ -185,7 +185,7 @@ void inspect_derived(const Space& space, const Genotype& genotype, const Network
   const NetworkReport report = report_network(
       config,
       [&](engine::Graph& graph, const NetworkConfig& size) { return space.build_derived(graph, size, genotype); },
-      {{"weight step", true, false}, {"evaluation", false, false}}, false, Context::cpu());
+      {{"weight step", {.weights = true}}, {"evaluation", {}}}, false, Context::cpu());
   if (json) {
     Json result = {{"network", "derived"}, {"size", size_json(config)}};
     result.update(report_json(report));

@@ -2,6 +2,7 @@
 
 #include "dnas/kernels/context.hpp"
 #include "dnas/search/space.hpp"
+#include "dnas/search/step_plan.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -34,11 +35,10 @@ struct NetworkReport {
   std::size_t weight_bytes = 0;  ///< weights, their gradient, momentum and running statistics
 };
 
-/// Which gradients a planned step computes.
-struct StepRequest {
+/// A step to plan, under the name it is reported by.
+struct NamedStep {
   std::string name;
-  bool weights = false;
-  bool mixing = false;
+  search::StepRequest request;
 };
 
 using BuildNetwork = std::function<search::NetworkValues(engine::Graph&, const search::NetworkConfig&)>;
@@ -46,6 +46,6 @@ using BuildNetwork = std::function<search::NetworkValues(engine::Graph&, const s
 /// @param fusion  whether training steps run fused nodes (engine/fusion.hpp)
 /// @throws ConfigError if the size does not fit the network
 [[nodiscard]] NetworkReport report_network(const search::NetworkConfig& config, const BuildNetwork& build,
-                                           const std::vector<StepRequest>& steps, bool fusion, const Context& ctx);
+                                           const std::vector<NamedStep>& steps, bool fusion, const Context& ctx);
 
 }  // namespace dnas::apps

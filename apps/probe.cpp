@@ -122,7 +122,7 @@ struct Probe {
   Probe(const SearchConfig& config, const search::NetworkConfig& network)
       : space(search::make_part(search::spaces(), search::parse_part(config.space))),
         net(space, network, static_cast<float>(config.label_smoothing), Context::cpu(static_cast<int>(config.threads)),
-            config.fusion),
+            {.fusion = config.fusion, .memory_budget = 0}),
         architecture(*space, search::make_part(search::relaxations(), search::parse_part(config.relaxation)),
                      search::make_part(search::edge_weightings(), search::parse_part(config.edge_weighting))),
         weights(net.tables().parameters),

@@ -31,10 +31,11 @@ std::string bar(std::int64_t done, std::int64_t of, int width) {
 
 std::string plan_text(const search::SearchPlan& plan) {
   return fmt::format(
-      "{} weights and {} architecture parameters on {} thread{}, {} nodes in the largest plan\n"
+      "{} weights and {} architecture parameters on {} thread{}, {} nodes in the largest plan{}\n"
       "{} images for the weights, {} for the architecture; {} epochs of {} steps\n"
       "peak memory {}: activations {}, weights {}, data {}",
       with_commas(plan.parameters), with_commas(plan.alphas), plan.threads, plan.threads == 1 ? "" : "s", plan.nodes,
+      plan.recomputed == 0 ? "" : fmt::format(", {} of them computed again to save memory", plan.recomputed),
       with_commas(plan.train_images), with_commas(plan.arch_images), plan.epochs, with_commas(plan.steps_per_epoch),
       bytes_text(plan.memory.total()), bytes_text(plan.memory.activations), bytes_text(plan.memory.weights),
       bytes_text(plan.memory.data));
@@ -43,7 +44,7 @@ std::string plan_text(const search::SearchPlan& plan) {
 std::string memory_text(const search::SearchPlan& plan) {
   return fmt::format(
       "the search needs {} by plan and this machine has {}; a smaller --batch_size, --init_channels or --layers "
-      "needs less",
+      "needs less, and --memory_budget trades time for memory",
       bytes_text(plan.memory.total()), bytes_text(machine_memory()));
 }
 

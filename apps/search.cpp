@@ -106,6 +106,7 @@ Json plan_json(const search::SearchPlan& plan) {
           {"train_images", plan.train_images},
           {"arch_images", plan.arch_images},
           {"nodes", plan.nodes},
+          {"recomputed", plan.recomputed},
           {"threads", plan.threads},
           {"memory",
            {{"activations", plan.memory.activations},

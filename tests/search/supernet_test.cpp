@@ -29,7 +29,7 @@ struct Bench {
   explicit Bench(int layers = 3, int threads = 1, bool fusion = true)
       : net(make_space("darts"),
             {.init_channels = 4, .layers = layers, .classes = classes, .batch = batch_size, .image = {8, 8, 3}}, 0.0F,
-            Context::cpu(threads), fusion),
+            Context::cpu(threads), {.fusion = fusion, .memory_budget = 0}),
         weights(net.tables().parameters),
         states(net.tables().states) {
     weights.initialise(5);

@@ -72,6 +72,8 @@ std::vector<ConfigField> make_fields() {
       field("seed", run, &C::seed, "of every random draw"),
       field("threads", run, &C::threads, "CPU threads; 0: all. Results do not depend on it"),
       field("fusion", run, &C::fusion, "run mixed operations as fused nodes: faster, results differ by rounding only"),
+      field("memory_budget", run, &C::memory_budget,
+            "memory of the whole search, as 1.5GiB or 800MiB; what does not fit is computed again; 0: no limit"),
       field("max_steps", run, &C::max_steps,
             "steps per epoch, and batches per validation, at most; 0: the whole split"),
       field("validate", run, &C::validate, "measure accuracy on the architecture split after each epoch"),

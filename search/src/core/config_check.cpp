@@ -10,6 +10,8 @@
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
 
+#include "core/byte_size.hpp"
+
 #include <fmt/format.h>
 
 namespace dnas::search {
@@ -47,6 +49,7 @@ std::vector<std::string> check(const SearchConfig& config) {
   const auto in_range = [&](std::string_view name, std::int64_t value, std::int64_t low, std::int64_t high) {
     require(value >= low && value <= high, name, value, fmt::format("{} to {}", low, high));
   };
+  attempt([&] { static_cast<void>(parse_bytes("memory_budget", config.memory_budget)); });
   in_range("init_channels", config.init_channels, 1, 4096);
   in_range("layers", config.layers, 1, 1000);
   in_range("epochs", config.epochs, 1, limit);

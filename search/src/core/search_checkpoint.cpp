@@ -17,7 +17,8 @@ using Json = nlohmann::ordered_json;
 
 /// Settings that may differ between a run and its continuation: they do not change its course (fusion: but for
 /// rounding).
-constexpr std::array<std::string_view, 4> free_settings{"data", "threads", "fusion", "keep_checkpoints"};
+constexpr std::array<std::string_view, 5> free_settings{"data", "threads", "fusion", "memory_budget",
+                                                        "keep_checkpoints"};
 
 /// Tensors to write, and the converted copies they point to.
 class PartBuilder {

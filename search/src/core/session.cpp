@@ -78,7 +78,8 @@ Session::Session(const SearchConfig& config_)
       ctx(Context::cpu(static_cast<int>(config.threads))),
       dataset(open_dataset(config)),
       space(make_part(spaces(), parse_part(config.space))),
-      net(space, network_config(config, dataset), static_cast<float>(config.label_smoothing), ctx, config.fusion),
+      net(space, network_config(config, dataset), static_cast<float>(config.label_smoothing), ctx,
+          {.fusion = config.fusion, .memory_budget = 0}),
       architecture(*space, make_part(relaxations(), parse_part(config.relaxation)),
                    make_part(edge_weightings(), parse_part(config.edge_weighting))),
       arch_optimizer(make_part(arch_optimizers(), parse_part(config.arch_optimizer))),
@@ -110,6 +111,7 @@ Session::Session(const SearchConfig& config_)
   arch_optimizer->prepare(architecture.parameters().size());
   bilevel_bytes_ = bilevel->prepare(net.tables(), architecture.parameters().size());
 
+  net.set_memory_budget(arena_budget(config, weight_bytes() + data_bytes()));
   const auto prepare = [&](const engine::Loader& loader, std::int64_t batches, std::span<const Want> wants) {
     for (const std::int64_t batch : loader.batch_sizes(batches)) {
       for (const Want want : wants)
@@ -121,13 +123,21 @@ Session::Session(const SearchConfig& config_)
   if (config.validate) prepare(validation_loader, validation_steps(), std::array{Want::nothing});
 }
 
+std::size_t Session::weight_bytes() const {
+  // Weights, gradient and momentum.
+  return 3 * weights.flat().size_bytes() + states.flat().size_bytes() + bilevel_bytes_;
+}
+
+std::size_t Session::data_bytes() const {
+  return dataset.train.pixels.size() + dataset.test.pixels.size() + train_loader.bytes() + arch_loader.bytes() +
+         validation_loader.bytes();
+}
+
 SearchPlan Session::plan() const {
   SearchPlan plan;
   plan.memory.activations = net.arena_bytes();
-  // Weights, gradient and momentum.
-  plan.memory.weights = 3 * weights.flat().size_bytes() + states.flat().size_bytes() + bilevel_bytes_;
-  plan.memory.data = dataset.train.pixels.size() + dataset.test.pixels.size() + train_loader.bytes() +
-                     arch_loader.bytes() + validation_loader.bytes();
+  plan.memory.weights = weight_bytes();
+  plan.memory.data = data_bytes();
   plan.parameters = net.tables().parameters->count();
   for (const Architecture::Tensor& tensor : architecture.tensors())
     plan.alphas += tensor.values.elements();
@@ -136,6 +146,7 @@ SearchPlan Session::plan() const {
   plan.train_images = train_loader.images();
   plan.arch_images = validation_loader.images();
   plan.nodes = net.nodes();
+  plan.recomputed = net.recomputed();
   plan.threads = ctx.threads();
   return plan;
 }

@@ -25,6 +25,8 @@ class Session {
   explicit Session(const SearchConfig& config);
 
   [[nodiscard]] SearchPlan plan() const;
+  [[nodiscard]] std::size_t weight_bytes() const;
+  [[nodiscard]] std::size_t data_bytes() const;
 
   /// The learning rate and so on of an epoch.
   [[nodiscard]] Schedule schedule(std::int64_t epoch) const;

@@ -1,8 +1,5 @@
 #include "dnas/search/supernet.hpp"
 
-#include "dnas/engine/autodiff.hpp"
-#include "dnas/engine/fusion.hpp"
-#include "dnas/engine/nodes.hpp"
 #include "dnas/kernels/error.hpp"
 
 #include <fmt/format.h>
@@ -31,14 +28,13 @@ std::string_view to_string(Want want) {
 }  // namespace
 
 Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx,
-                   bool fusion)
-    : space_(std::move(space)), config_(config), label_smoothing_(label_smoothing), ctx_(ctx), fusion_(fusion) {
+                   const StepOptions& options)
+    : space_(std::move(space)), config_(config), label_smoothing_(label_smoothing), ctx_(ctx), options_(options) {
   // Declares the tables: their layout must not depend on which evaluation is planned first.
   engine::Graph declared(engine::Mode::train, tables_);
   static_cast<void>(space_->build_supernet(declared, config_));
   for (const ChoiceGroup& group : space_->choice_groups()) {
     mix_names_.push_back("mix_" + group.name);
-    dmix_names_.push_back("dmix_" + group.name);
   }
   gradient_ = std::make_unique<engine::ParameterSet>(tables_.parameters);
 }
@@ -52,35 +48,18 @@ Supernet::Program& Supernet::program(Want want, std::int64_t batch) {
 
   NetworkConfig config = config_;
   config.batch = batch;
-  auto graph =
-      std::make_shared<engine::Graph>(want == Want::nothing ? engine::Mode::eval : engine::Mode::train, tables_);
-  NetworkValues values = space_->build_supernet(*graph, config);
-  const engine::ValueId labels = graph->input("labels", {Shape{batch}, DType::i64});
-  graph->output("loss", engine::nodes::cross_entropy(*graph, values.logits, labels, label_smoothing_));
-  graph->output("logits", values.logits);
-  if (fusion_) {
-    engine::FusedGraph fused = engine::fuse_mixed_operations(*graph);
-    for (engine::ValueId& mix : values.mixing)
-      mix = fused.at(mix);
-    graph = std::move(fused.graph);
-  }
   const bool want_mixing = want == Want::mixing || want == Want::both;
-  if (want != Want::nothing) {
-    engine::GradientRequest request;
-    request.parameters = want == Want::weights || want == Want::both;
-    if (want_mixing) request.inputs = values.mixing;
-    const std::vector<engine::ValueId> gradients = engine::append_backward(*graph, graph->output("loss"), request);
-    for (std::size_t g = 0; g < gradients.size(); ++g) {
-      if (gradients[g] != engine::no_value) graph->output(dmix_names_[g], gradients[g]);
-    }
-  }
-
-  const auto plan = std::make_shared<engine::Plan>(graph, ctx_);
+  const StepRequest request{.weights = want == Want::weights || want == Want::both,
+                            .mixing = want_mixing,
+                            .label_smoothing = label_smoothing_};
+  const StepPlan step = plan_step([&](engine::Graph& graph) { return space_->build_supernet(graph, config); }, tables_,
+                                  request, options_, ctx_);
   Program& made = programs_[{want, batch}];
-  made.executor = std::make_unique<engine::Executor>(plan, ctx_);
+  made.executor = std::make_unique<engine::Executor>(step.plan, ctx_);
+  made.recomputed = step.recomputed;
   made.result.dmix.resize(want_mixing ? space_->choice_groups().size() : 0);
-  if (plan->arena_bytes() > arena_bytes_) {
-    arena_bytes_ = plan->arena_bytes();
+  if (step.plan->arena_bytes() > arena_bytes_) {
+    arena_bytes_ = step.plan->arena_bytes();
     arena_ = Buffer();  // allocated by the next evaluation, so that planning alone costs no memory
   }
   return made;
@@ -115,7 +94,8 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   result.logits = executor.output("logits");
   const auto& outputs = executor.plan().graph().outputs();
   for (std::size_t g = 0; g < result.dmix.size(); ++g) {
-    result.dmix[g] = outputs.contains(dmix_names_[g]) ? executor.output(dmix_names_[g]) : TensorView{};
+    const auto it = outputs.find(mixing_gradient(mix_names_[g]));
+    result.dmix[g] = it == outputs.end() ? TensorView{} : executor.output(it->first);
   }
   if (want != Want::nothing && !std::isfinite(result.loss)) {  // a measurement may be; training may not go on
     throw NumericalError(
@@ -128,6 +108,13 @@ std::size_t Supernet::nodes() const noexcept {
   std::size_t most = 0;
   for (const auto& [key, made] : programs_)
     most = std::max(most, made.executor->plan().nodes().size());
+  return most;
+}
+
+std::size_t Supernet::recomputed() const noexcept {
+  std::size_t most = 0;
+  for (const auto& [key, made] : programs_)
+    most = std::max(most, made.recomputed);
   return most;
 }
 

@@ -49,10 +49,11 @@ struct SearchConfig {
 
   // Run.
   std::int64_t seed = 2;
-  std::int64_t threads = 0;    ///< 0: all (Context::cpu)
-  bool fusion = true;          ///< run mixed operations as fused nodes
-  std::int64_t max_steps = 0;  ///< steps per epoch, and batches per validation, at most; 0: the whole split
-  bool validate = true;        ///< measure accuracy on the architecture split after each epoch
+  std::int64_t threads = 0;         ///< 0: all (Context::cpu)
+  bool fusion = true;               ///< run mixed operations as fused nodes
+  std::string memory_budget = "0";  ///< of a whole search, "1.5GiB"; 0: none
+  std::int64_t max_steps = 0;       ///< steps per epoch, and batches per validation, at most; 0: the whole split
+  bool validate = true;             ///< measure accuracy on the architecture split after each epoch
   std::int64_t report_freq = 50;
   std::int64_t checkpoint_steps = 0;  ///< besides the one after each epoch, every so many steps; 0: none
   std::int64_t keep_checkpoints = 2;
@@ -75,6 +76,10 @@ void set_field(SearchConfig& config, std::string_view name, std::string_view tex
 
 /// Every problem of a configuration, one message each; empty if there is none. Parts, ranges and combinations.
 [[nodiscard]] std::vector<std::string> check(const SearchConfig& config);
+
+/// What memory_budget leaves for activations when `others` bytes of a search are weights and data; 0: no limit.
+/// @throws ConfigError if it leaves nothing
+[[nodiscard]] std::size_t arena_budget(const SearchConfig& config, std::size_t others);
 
 /// The fields as a JSON object, in order.
 [[nodiscard]] std::string to_json(const SearchConfig& config);

@@ -6,6 +6,7 @@
 #include "dnas/kernels/buffer.hpp"
 #include "dnas/kernels/context.hpp"
 #include "dnas/search/space.hpp"
+#include "dnas/search/step_plan.hpp"
 
 #include <cstdint>
 #include <map>
@@ -29,14 +30,16 @@ enum class Want : std::uint8_t {
 /// weight gradient. It knows mixing weights, not where they come from.
 class Supernet {
  public:
-  /// @param fusion  whether training evaluations run fused nodes (engine/fusion.hpp). Results differ by rounding only;
-  ///   the tables are the same
+  /// The tables do not depend on the options.
   Supernet(std::shared_ptr<const Space> space, NetworkConfig config, float label_smoothing, Context ctx,
-           bool fusion = true);
+           const StepOptions& options = {});
 
   [[nodiscard]] const Context& context() const noexcept { return ctx_; }
   [[nodiscard]] const engine::NetworkTables& tables() const noexcept { return tables_; }
   [[nodiscard]] const NetworkConfig& config() const noexcept { return config_; }
+
+  /// Limits the arena of what is planned from now on; 0: no limit (step_plan.hpp).
+  void set_memory_budget(std::size_t bytes) noexcept { options_.memory_budget = bytes; }
 
   /// Plans an evaluation, so that it allocates nothing later. Called by evaluate() where it was not done.
   void prepare(Want want, std::int64_t batch);
@@ -67,10 +70,13 @@ class Supernet {
   [[nodiscard]] std::size_t arena_bytes() const noexcept { return arena_bytes_; }
   /// Nodes that run in the largest of the plans.
   [[nodiscard]] std::size_t nodes() const noexcept;
+  /// Nodes that run twice, in the plan with the most of them.
+  [[nodiscard]] std::size_t recomputed() const noexcept;
 
  private:
   struct Program {
     std::unique_ptr<engine::Executor> executor;
+    std::size_t recomputed = 0;
     Result result;
   };
 
@@ -80,10 +86,9 @@ class Supernet {
   NetworkConfig config_;
   float label_smoothing_;
   Context ctx_;
-  bool fusion_;
+  StepOptions options_;
   engine::NetworkTables tables_;
-  std::vector<std::string> mix_names_;   // graph inputs, per group
-  std::vector<std::string> dmix_names_;  // graph outputs, per group
+  std::vector<std::string> mix_names_;  // graph inputs, per group
   std::map<std::pair<Want, std::int64_t>, Program> programs_;
   std::unique_ptr<engine::ParameterSet> gradient_;
   engine::RunObserver* observer_ = nullptr;
