@@ -117,6 +117,9 @@ void shapes(benchmark::internal::Benchmark* b) {
     b->Args({64, 8, 64, 0, 1, 1, threads});
     b->Args({64, 32, 16, 0, 2, 1, threads});
     b->Args({64, 8, 8, 0, 1, 1, threads});
+    b->Args({64, 4, 16, 0, 1, 1, threads});
+    b->Args({64, 2, 32, 0, 1, 1, threads});
+    b->Args({16, 32, 8, 0, 1, 1, threads});
     b->Args({64, 32, 16, 3, 1, 1, threads});
     b->Args({64, 32, 16, 5, 1, 1, threads});
     b->Args({64, 32, 16, 3, 1, 2, threads});

@@ -13,6 +13,11 @@
 // product reads while it is in the first-level cache.
 namespace dnas::kernels {
 
+/// One past the last source position that the taps of an axis reach.
+[[nodiscard]] inline std::int64_t source_end(const WindowAxis& axis) {
+  return (axis.outputs - 1) * axis.step + axis.lowest + axis.reach;
+}
+
 struct BundleGeometry {
   std::int64_t images, height, width;  ///< of the source
   std::int64_t out_height, out_width;
@@ -26,19 +31,20 @@ struct BundleGeometry {
     std::int64_t row_end = height;
     std::int64_t column_end = width;
     for (const SeparableWindow& w : bundle.windows) {
-      margin = std::max<std::int64_t>(margin, w.padding);
-      const std::int64_t reach = std::int64_t{w.dilation} * (w.kernel - 1) - w.padding + 1;
-      row_end = std::max(row_end, (out_height - 1) * bundle.stride + reach);
-      column_end = std::max(column_end, (out_width - 1) * bundle.stride + reach);
+      const WindowAxis row_axis = rows(bundle, w);
+      const WindowAxis column_axis = columns(bundle, w);
+      margin = std::max<std::int64_t>({margin, -row_axis.lowest, -column_axis.lowest});
+      row_end = std::max(row_end, source_end(row_axis));
+      column_end = std::max(column_end, source_end(column_axis));
     }
     planes = PlaneShape(x[3], bundle.stride, margin, row_end, column_end);
   }
 
   [[nodiscard]] WindowAxis rows(const SeparableBundle& bundle, const SeparableWindow& w) const {
-    return window_forward(height, out_height, w.kernel, bundle.stride, w.dilation, w.padding);
+    return trimmed(window_forward(height, out_height, w.kernel, bundle.stride, w.dilation, w.padding));
   }
   [[nodiscard]] WindowAxis columns(const SeparableBundle& bundle, const SeparableWindow& w) const {
-    return window_forward(width, out_width, w.kernel, bundle.stride, w.dilation, w.padding);
+    return trimmed(window_forward(width, out_width, w.kernel, bundle.stride, w.dilation, w.padding));
   }
   [[nodiscard]] std::int64_t out_pixels() const { return out_height * out_width; }
   /// Where image n of the source starts.

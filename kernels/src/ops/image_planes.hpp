@@ -71,6 +71,7 @@ struct PlaneShape {
 
 /// The taps of a window over planes, as distances from output (0, 0): output (i, j) is i * pitch + j * lanes further.
 struct TapGrid {
+  WindowAxis row_axis;
   int rows = 0;
   int columns = 0;
   std::array<std::int64_t, WindowAxis::max_taps> row{};
@@ -80,8 +81,8 @@ struct TapGrid {
 
   TapGrid() = default;
   /// The axes step as the planes do.
-  TapGrid(const PlaneShape& planes, const WindowAxis& row_axis, const WindowAxis& column_axis)
-      : rows(row_axis.taps), columns(column_axis.taps) {
+  TapGrid(const PlaneShape& planes, const WindowAxis& row_axis_, const WindowAxis& column_axis)
+      : row_axis(row_axis_), rows(row_axis.taps), columns(column_axis.taps) {
     for (std::size_t a = 0; a < static_cast<std::size_t>(rows); ++a)
       row[a] = planes.row_offset(row_axis.tap[a].offset);
     for (std::size_t b = 0; b < static_cast<std::size_t>(columns); ++b)

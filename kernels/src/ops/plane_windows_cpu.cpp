@@ -42,28 +42,29 @@ DNAS_ALWAYS_INLINE void add_even_row(const float* x, const float* w, V16<N> (&su
   }
 }
 
-/// T vectors of one output row. B == 0: any taps; else B x B.
+/// T vectors of one output row, which only the rows of taps in `rows` hit. B == 0: any taps; else rows of B.
 template <int N, int T, int B, int S>
-DNAS_ALWAYS_INLINE void correlate_tile(const Correlation& c, const float* origin, int count, float* output) {
+DNAS_ALWAYS_INLINE void correlate_tile(const Correlation& c, const WindowAxis::Range& rows, const float* origin,
+                                       int count, float* output) {
   V16<N> sum[T];
 #pragma GCC unroll 8
   for (int t = 0; t < T; ++t)
     sum[t].clear();
   const float* w = c.weights;
   if constexpr (B == 0) {
-    for (int a = 0; a < c.taps->rows; ++a, w += c.taps->columns * lanes16)
-      add_any_row<N, T>(*c.taps, origin + row_tap(*c.taps, a), w, sum);
+    for (int a = rows.first; a < rows.last; ++a)
+      add_any_row<N, T>(*c.taps, origin + row_tap(*c.taps, a), w + a * c.taps->columns * lanes16, sum);
   } else {
     origin += column_tap(*c.taps, 0);
-    if constexpr (B <= 3) {
-      // Unrolled, the rows overlap.
+    if (B == 3 && rows.last - rows.first == 3) {
+      // Unrolled, the rows overlap. More than three would not fit the registers.
+      w += rows.first * B * lanes16;
 #pragma GCC unroll 3
-      for (int a = 0; a < B; ++a)
-        add_even_row<N, T, B, S>(origin + row_tap(*c.taps, a), w + a * B * lanes16, sum);
+      for (int a = 0; a < 3; ++a)
+        add_even_row<N, T, B, S>(origin + row_tap(*c.taps, rows.first + a), w + a * B * lanes16, sum);
     } else {
-      // Unrolled, the compiler would load weights ahead and spill sums.
 #pragma GCC unroll 1
-      for (int a = 0; a < B; ++a)
+      for (int a = rows.first; a < rows.last; ++a)
         add_even_row<N, T, B, S>(origin + row_tap(*c.taps, a), w + a * B * lanes16, sum);
     }
   }
@@ -81,18 +82,19 @@ DNAS_ALWAYS_INLINE void correlate_rows(const Correlation& c) {
   float* output = c.output;
   for (std::int64_t row = c.row; row < c.row_end; ++row, output += c.output_pitch) {
     const float* origin = c.planes + row * c.pitch;
+    const WindowAxis::Range rows = c.taps->row_axis.valid(row);
     for (std::int64_t at = 0; at < c.vectors;) {
       const auto left = static_cast<int>(c.vectors - at);
       const float* from = origin + at * lanes16;
       float* to = output + at * c.output_step;
       if (V16<N>::tile == 8 && left > 4) {
-        correlate_tile<N, 8, B, S>(c, from, left, to);
+        correlate_tile<N, 8, B, S>(c, rows, from, left, to);
         at += 8;
       } else if (V16<N>::tile >= 4 && left > 2) {
-        correlate_tile<N, 4, B, S>(c, from, left, to);
+        correlate_tile<N, 4, B, S>(c, rows, from, left, to);
         at += 4;
       } else {
-        correlate_tile<N, 2, B, S>(c, from, left, to);
+        correlate_tile<N, 2, B, S>(c, rows, from, left, to);
         at += 2;
       }
     }
@@ -104,7 +106,7 @@ DNAS_ALWAYS_INLINE void correlate_body(const Correlation& c) {
   // Only 32 registers hold a row of values besides the sums.
   if constexpr (N == 16) {
     const auto even = [&](int columns, int step) __attribute__((always_inline)) {
-      return c.taps->columns == columns && c.taps->rows == columns && c.taps->spacing == step * lanes16;
+      return c.taps->columns == columns && c.taps->spacing == step * lanes16;
     };
     if (even(3, 1)) return correlate_rows<N, 3, 1>(c);
     if (even(3, 2)) return correlate_rows<N, 3, 2>(c);

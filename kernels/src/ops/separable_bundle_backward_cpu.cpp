@@ -64,7 +64,8 @@ class Backward {
     std::int64_t part_floats = 0;
     std::int64_t widest = 1;
     for (std::size_t k = 0; k < count_; ++k) {
-      const std::int64_t taps = std::int64_t{bundle.windows[k].kernel} * bundle.windows[k].kernel;
+      const SeparableWindow& w = bundle.windows[k];
+      const std::int64_t taps = std::int64_t{geometry_.rows(bundle, w).taps} * geometry_.columns(bundle, w).taps;
       terms_[k].channels = out_channels[k];
       terms_[k].filter_floats = packed_tap_floats(planes, taps);
       terms_[k].pointwise_floats = out_channels[k] * planes.channels;
@@ -104,8 +105,10 @@ class Backward {
             if (gradient.dx) store(gradient, image, scratch(slot));
           }
         });
-    for (std::size_t k = 0; k < count_; ++k)
-      add_parts(terms_[k], terms[k]);
+    parallel_for(ctx_, static_cast<std::int64_t>(count_), [&](std::int64_t k) {
+      add_parts(bundle, bundle.windows[static_cast<std::size_t>(k)], terms_[static_cast<std::size_t>(k)],
+                terms[static_cast<std::size_t>(k)]);
+    });
     if (gradient.normalisation) finish_source(source, gradient);
   }
 
@@ -114,8 +117,9 @@ class Backward {
 
   [[nodiscard]] WindowAxis adjoint(const SeparableBundle& bundle, const SeparableWindow& w, bool rows,
                                    int phase) const {
-    return window_backward(rows ? geometry_.height : geometry_.width, rows ? geometry_.out_height : geometry_.out_width,
-                           w.kernel, bundle.stride, w.dilation, w.padding, phase);
+    return trimmed(window_backward(rows ? geometry_.height : geometry_.width,
+                                   rows ? geometry_.out_height : geometry_.out_width, w.kernel, bundle.stride,
+                                   w.dilation, w.padding, phase));
   }
 
   /// Room for the gradient of a depthwise output and all that the adjoint windows reach beside it.
@@ -128,7 +132,7 @@ class Backward {
           const WindowAxis axis = adjoint(bundle, w, rows, phase);
           margin = std::max<std::int64_t>(margin, -axis.lowest);
           std::int64_t& axis_end = end[rows ? 0 : 1];
-          axis_end = std::max(axis_end, axis.outputs + axis.lowest + axis.reach - 1);
+          axis_end = std::max(axis_end, source_end(axis));
         }
       }
     }
@@ -287,23 +291,30 @@ class Backward {
                  gradient.normalisation ? sums_ + image * 2 * planes.padded_channels() : nullptr});
   }
 
-  void add_parts(const Term& term, const BundleTermGradient& tensors) const {
-    const PlaneShape& planes = geometry_.planes;
+  void add_parts(const SeparableBundle& bundle, const SeparableWindow& w, const Term& term,
+                 const BundleTermGradient& tensors) const {
+    const Context here = Context::cpu(1);
     if (tensors.dpointwise) {
-      add_partials(ctx_, term.pointwise_parts, chunks_.count(), term.pointwise_floats, Write::overwrite,
+      add_partials(here, term.pointwise_parts, chunks_.count(), term.pointwise_floats, Write::overwrite,
                    tensors.dpointwise.f32());
     }
     if (!tensors.dfilter) return;
-    const std::int64_t taps = std::int64_t{term.taps.rows} * term.taps.columns;
-    for (std::int64_t tap = 0; tap < taps; ++tap) {
-      for (std::int64_t c = 0; c < planes.channels; ++c) {
-        const std::int64_t at = (c / planes.lanes * taps + tap) * lanes16 + c % planes.lanes;
-        double sum = 0.0;
-        for (std::int64_t chunk = 0; chunk < chunks_.count(); ++chunk) {
-          for (std::int64_t lane = 0; lane < lanes16; lane += planes.lanes)
-            sum += static_cast<double>(term.filter_parts[chunk * term.filter_floats + at + lane]);
+    float* sums = term.filter_parts;  // of all chunks, in place of the first; [blocks, taps, 16]
+    add_partials(here, term.filter_parts, chunks_.count(), term.filter_floats, Write::overwrite, sums);
+    const PlaneShape& planes = geometry_.planes;
+    const WindowAxis rows = geometry_.rows(bundle, w);
+    const WindowAxis columns = geometry_.columns(bundle, w);
+    std::fill_n(tensors.dfilter.f32(), tensors.dfilter.elements(), 0.0F);  // of taps that hit nothing
+    for (std::int64_t block = 0; block < planes.blocks; ++block) {
+      for (std::size_t a = 0; a < static_cast<std::size_t>(rows.taps); ++a) {
+        for (std::size_t b = 0; b < static_cast<std::size_t>(columns.taps); ++b, sums += lanes16) {
+          const std::int64_t tap = rows.tap[a].index * w.kernel + columns.tap[b].index;
+          float* to = tensors.dfilter.f32() + tap * planes.channels + block * planes.lanes;
+          for (std::int64_t c = 0; c < planes.valid_lanes(block); ++c) {
+            for (std::int64_t lane = c; lane < lanes16; lane += planes.lanes)
+              to[c] += sums[lane];
+          }
         }
-        tensors.dfilter.f32()[tap * planes.channels + c] = static_cast<float>(sum);
       }
     }
   }

@@ -17,6 +17,20 @@ void measure(WindowAxis& axis) {
 
 }  // namespace
 
+WindowAxis trimmed(const WindowAxis& axis) {
+  WindowAxis kept = axis;
+  kept.taps = 0;
+  kept.lowest = 0;
+  kept.reach = 1;
+  for (std::size_t a = 0; a < static_cast<std::size_t>(axis.taps); ++a) {
+    const WindowAxis::Tap& tap = axis.tap[a];
+    const std::int64_t last = (axis.outputs - 1) * axis.step + tap.offset;
+    if (axis.outputs > 0 && last >= 0 && tap.offset < axis.source) append(kept, tap.index, tap.offset);
+  }
+  measure(kept);
+  return kept;
+}
+
 WindowAxis window_forward(std::int64_t in, std::int64_t out, int kernel, int stride, int dilation, int padding) {
   WindowAxis axis;
   axis.source = in;

@@ -43,6 +43,9 @@ struct WindowAxis {
   }
 };
 
+/// The axis without the taps that hit the source for no output: those of a wide window over a small image.
+[[nodiscard]] WindowAxis trimmed(const WindowAxis& axis);
+
 /// Axis of length `in` read by windows of `kernel` taps, `dilation` apart, every `stride`, after `padding`.
 WindowAxis window_forward(std::int64_t in, std::int64_t out, int kernel, int stride, int dilation, int padding);
 
