@@ -1,5 +1,6 @@
 #include "ops/plane_windows.hpp"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace dnas::kernels {
@@ -207,8 +208,9 @@ void pack_taps(const PlaneShape& planes, const WindowAxis& rows, const WindowAxi
       for (std::size_t b = 0; b < static_cast<std::size_t>(columns.taps); ++b, packed += lanes16) {
         const int tap = rows.tap[a].index * kernel + columns.tap[b].index;
         const float* from = w + tap * planes.channels + block * planes.lanes;
-        for (std::int64_t i = 0; i < lanes16; ++i)
-          packed[i] = i % planes.lanes < valid ? from[i % planes.lanes] : 0.0F;
+        std::fill_n(packed, lanes16, 0.0F);
+        for (std::int64_t pixel = 0; pixel < lanes16; pixel += planes.lanes)
+          std::copy_n(from, valid, packed + pixel);
       }
     }
   }

@@ -7,8 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 namespace dnas::kernels {
 namespace {
 
@@ -93,24 +91,20 @@ void separable_bundle_forward(const Context& ctx, const SeparableBundle& bundle,
   check_source(forward, source);
   check_bundle(forward, bundle, source.x.shape);
   check_count(forward, terms.size(), bundle);
-  std::array<std::int64_t, max_bundle_terms> channels{};
   for (std::size_t k = 0; k < terms.size(); ++k) {
     const BundleTerm& t = terms[k];
     const Shape image = output_of(forward, bundle, source.x.shape, k);
     check_weights(forward, k, bundle.windows[k], source.x.shape, t.filter, t.pointwise, t.y, image);
-    channels[k] = t.y.channels();
-    check::dense({forward, "normalisation", k}, t.normalisation, {normalisation_rows, channels[k]});
+    const std::int64_t channels = t.y.channels();
+    check::dense({forward, "normalisation", k}, t.normalisation, {normalisation_rows, channels});
     if (static_cast<bool>(t.running.mean) != static_cast<bool>(t.running.var)) {
       throw ShapeError(fmt::format("{}: terms[{}] has one running statistic of two", forward, k));
     }
     if (t.running.mean) {
-      check::dense({forward, "running mean", k}, t.running.mean, {channels[k]});
-      check::dense({forward, "running variance", k}, t.running.var, {channels[k]});
+      check::dense({forward, "running mean", k}, t.running.mean, {channels});
+      check::dense({forward, "running variance", k}, t.running.var, {channels});
     }
   }
-  check::workspace(
-      forward, workspace,
-      cpu::separable_bundle_forward_workspace(ctx, bundle, source.x.shape, std::span(channels).first(terms.size())));
   cpu::separable_bundle_forward(ctx, bundle, bn, source, terms, workspace);
 }
 
@@ -127,14 +121,12 @@ void separable_bundle_backward(const Context& ctx, const SeparableBundle& bundle
   check_bundle(backward, bundle, source.x.shape);
   check_count(backward, terms.size(), bundle);
   const Shape& x = source.x.shape;
-  std::array<std::int64_t, max_bundle_terms> channels{};
   for (std::size_t k = 0; k < terms.size(); ++k) {
     const BundleTermGradient& t = terms[k];
     const Shape image = output_of(backward, bundle, x, k);
     check_weights(backward, k, bundle.windows[k], x, t.filter, t.pointwise, t.y, image);
-    channels[k] = t.y.channels();
     check::shaped({backward, "g", k}, t.g, t.y.shape);
-    check::dense({backward, "gradient", k}, t.gradient, {normalisation_gradient_rows, channels[k]});
+    check::dense({backward, "gradient", k}, t.gradient, {normalisation_gradient_rows, t.y.channels()});
     if (t.dfilter) check::dense({backward, "dfilter", k}, t.dfilter, t.filter.shape);
     if (t.dpointwise) check::dense({backward, "dpointwise", k}, t.dpointwise, t.pointwise.shape);
   }
@@ -148,8 +140,6 @@ void separable_bundle_backward(const Context& ctx, const SeparableBundle& bundle
     check::dense({backward, "the gradient of x's normalisation"}, gradient.normalisation,
                  {normalisation_gradient_rows, x[3]});
   }
-  check::workspace(backward, workspace,
-                   cpu::separable_bundle_backward_workspace(ctx, bundle, x, std::span(channels).first(terms.size())));
   cpu::separable_bundle_backward(ctx, bundle, source, terms, gradient, workspace);
 }
 

@@ -1,4 +1,6 @@
 #include "core/batch_moments.hpp"
+#include "core/check.hpp"
+#include "core/inline_vector.hpp"
 #include "core/partial_sums.hpp"
 #include "core/worker_slots.hpp"
 #include "ops/bundle_geometry.hpp"
@@ -66,10 +68,11 @@ class Backward {
     for (std::size_t k = 0; k < count_; ++k) {
       const SeparableWindow& w = bundle.windows[k];
       const std::int64_t taps = std::int64_t{geometry_.rows(bundle, w).taps} * geometry_.columns(bundle, w).taps;
-      terms_[k].channels = out_channels[k];
-      terms_[k].filter_floats = packed_tap_floats(planes, taps);
-      terms_[k].pointwise_floats = out_channels[k] * planes.channels;
-      part_floats += terms_[k].filter_floats + terms_[k].pointwise_floats;
+      Term& term = terms_.emplace_back();
+      term.channels = out_channels[k];
+      term.filter_floats = packed_tap_floats(planes, taps);
+      term.pointwise_floats = out_channels[k] * planes.channels;
+      part_floats += term.filter_floats + term.pointwise_floats;
       widest = std::max(widest, out_channels[k]);
     }
     chunks_ = chunks_of(geometry_.images, part_floats);
@@ -345,7 +348,7 @@ class Backward {
   SourceRows rows_;
   PlaneShape gradient_planes_;
   Blocks chunks_;
-  std::array<Term, max_bundle_terms> terms_;
+  InlineVector<Term, max_bundle_terms> terms_;
   float* sums_ = nullptr;     // [images, 2, padded channels]
   double* totals_ = nullptr;  // [2, C]
   // A slot's scratch: z, dz and dd in planes, a tile of dy, a tile of d.
@@ -368,8 +371,9 @@ void separable_bundle_backward(const Context& ctx, const SeparableBundle& bundle
   std::array<std::int64_t, max_bundle_terms> channels{};
   for (std::size_t k = 0; k < terms.size(); ++k)
     channels[k] = terms[k].y.channels();
-  Backward(ctx, bundle, source.x.shape, std::span(channels).first(terms.size()), workspace)
-      .run(bundle, source, terms, gradient);
+  Backward pass(ctx, bundle, source.x.shape, std::span(channels).first(terms.size()), workspace);
+  check::workspace("separable_bundle_backward", workspace, pass.bytes());
+  pass.run(bundle, source, terms, gradient);
 }
 
 }  // namespace dnas::kernels::cpu

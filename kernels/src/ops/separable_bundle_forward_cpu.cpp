@@ -1,4 +1,6 @@
 #include "core/batch_moments.hpp"
+#include "core/check.hpp"
+#include "core/inline_vector.hpp"
 #include "core/worker_slots.hpp"
 #include "ops/bundle_geometry.hpp"
 #include "ops/pixel_tiles.hpp"
@@ -30,7 +32,7 @@ class Forward {
         rows_(carver_, geometry_.planes, true) {
     const PlaneShape& planes = geometry_.planes;
     for (std::size_t k = 0; k < count_; ++k) {
-      Term& term = terms_[k];
+      Term& term = terms_.emplace_back();
       const SeparableWindow& w = bundle.windows[k];
       term.taps = TapGrid(planes, geometry_.rows(bundle, w), geometry_.columns(bundle, w));
       term.channels = out_channels[k];
@@ -116,7 +118,7 @@ class Forward {
   std::size_t count_;
   Carver carver_;
   SourceRows rows_;
-  std::array<Term, max_bundle_terms> terms_;
+  InlineVector<Term, max_bundle_terms> terms_;
   std::int64_t slot_floats_ = 0;
   float* scratch_ = nullptr;
 };
@@ -134,8 +136,9 @@ void separable_bundle_forward(const Context& ctx, const SeparableBundle& bundle,
   std::array<std::int64_t, max_bundle_terms> channels{};
   for (std::size_t k = 0; k < terms.size(); ++k)
     channels[k] = terms[k].y.channels();
-  Forward(ctx, bundle, source.x.shape, std::span(channels).first(terms.size()), workspace)
-      .run(bundle, bn, source, terms);
+  Forward pass(ctx, bundle, source.x.shape, std::span(channels).first(terms.size()), workspace);
+  check::workspace("separable_bundle_forward", workspace, pass.bytes());
+  pass.run(bundle, bn, source, terms);
 }
 
 }  // namespace dnas::kernels::cpu
