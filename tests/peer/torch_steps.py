@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the steps of a first-order DARTS search in PyTorch, in one process, and prints JSON as `dnas bench` does.
 
-Usually run by compare_steps.py, which also preloads tcmalloc for the variant `best`.
+Usually run by compare_steps.py, which also preloads tcmalloc for all variants but `eager`.
 """
 import argparse
 import json
@@ -36,9 +36,10 @@ class Search:
         self.labels = [torch.randint(0, args.classes, (args.batch,)) for _ in range(2)]
         self.weights, self.alphas = network.weights(), network.alphas()
         self.network = network
-        if args.variant == "best":
+        if args.variant != "eager":
             self.network = network.to(memory_format=torch.channels_last)
             self.images = [images.contiguous(memory_format=torch.channels_last) for images in self.images]
+        if args.variant == "best":
             self.network = torch.jit.trace(self.network, self.images[0], check_trace=False)
         self.sgd = torch.optim.SGD(self.weights, lr=0.025, momentum=0.9, weight_decay=3e-4)
         self.adam = torch.optim.Adam(self.alphas, lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
@@ -89,7 +90,7 @@ def extents(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variant", choices=("eager", "best"), default="eager")
+    parser.add_argument("--variant", choices=("eager", "channels_last", "best"), default="eager")
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--batch", type=int, default=64)
