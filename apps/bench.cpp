@@ -167,10 +167,11 @@ class Bench {
     prepare(bilevel_->arch_wants());
     if (name == "search") return [this] { run(true); };
     return [this] {
+      state_.relax();
       bilevel_->arch_gradient(state_, train_.batch(), arch_.batch());
       arch_optimizer_->update(net_.context(), state_.arch_settings, architecture_.gradient(),
                               architecture_.parameters());
-      state_.relax();
+      ++state_.step;
     };
   }
 

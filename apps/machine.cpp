@@ -1,5 +1,7 @@
 #include "machine.hpp"
 
+#include "dnas/kernels/context.hpp"
+
 #include <sched.h>
 #include <sys/utsname.h>
 
@@ -35,21 +37,6 @@ std::string compiler() {
 #endif
 }
 
-/// The levels that kernels are compiled for: kernels/src/core/simd.hpp.
-std::string isa() {
-#if defined(__x86_64__)
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                  __builtin_cpu_supports("avx512vl");
-  return v4 ? "x86-64-v4" : v3 ? "x86-64-v3" : "x86-64";
-#elif defined(__aarch64__)
-  return "aarch64";
-#else
-  return "unknown";
-#endif
-}
-
 int processors() {
   cpu_set_t set;
   if (::sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
@@ -63,7 +50,7 @@ MachineInfo machine_info() {
                    .compiler = compiler(),
                    .build_type = DNAS_BUILD_TYPE,
                    .cpu = proc_value("/proc/cpuinfo", "model name"),
-                   .isa = isa(),
+                   .isa = std::string(cpu_isa()),
                    .system = "unknown",
                    .processors = processors()};
   if (info.cpu.empty()) info.cpu = "unknown";

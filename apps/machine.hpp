@@ -11,7 +11,7 @@ struct MachineInfo {
   std::string compiler;    ///< "g++ 12.2.0"
   std::string build_type;  ///< "Release"
   std::string cpu;         ///< the model as /proc/cpuinfo names it; "unknown" where it does not
-  std::string isa;         ///< the level of vector instructions that kernels use here: "x86-64-v4"
+  std::string isa;         ///< cpu_isa()
   std::string system;      ///< "Linux 6.1.0 x86_64"
   int processors = 0;      ///< that this process may use
 };

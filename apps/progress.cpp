@@ -35,7 +35,7 @@ std::string plan_text(const search::SearchPlan& plan) {
       "{} images for the weights, {} for the architecture; {} epochs of {} steps\n"
       "peak memory {}: activations {}, weights {}, data {}",
       with_commas(plan.parameters), with_commas(plan.alphas), plan.threads, plan.threads == 1 ? "" : "s", plan.nodes,
-      plan.recomputed == 0 ? "" : fmt::format(", {} of them computed again to save memory", plan.recomputed),
+      plan.recomputed == 0 ? "" : fmt::format("; up to {} nodes a step computed again to save memory", plan.recomputed),
       with_commas(plan.train_images), with_commas(plan.arch_images), plan.epochs, with_commas(plan.steps_per_epoch),
       bytes_text(plan.memory.total()), bytes_text(plan.memory.activations), bytes_text(plan.memory.weights),
       bytes_text(plan.memory.data));

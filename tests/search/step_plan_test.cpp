@@ -123,7 +123,7 @@ TEST(MemoryBudget, ReadsSizes) {
   EXPECT_EQ(budget("1.5KiB", 0), 1536U);
   EXPECT_EQ(budget("2 MiB", 0), std::size_t{2} << 20);
   EXPECT_EQ(budget("3GiB", 0), std::size_t{3} << 30);
-  for (const char* text : {"", "x", "-1GiB", "1.5GB", "1e3MiB", "nan", "1GiBs", "1 2"}) {
+  for (const char* text : {"", "x", "-1GiB", "1.5GB", "1e3MiB", "nan", "1GiBs", "1 2", "0.5"}) {
     EXPECT_THAT(message_of<ConfigError>([&] { budget(text, 0); }), HasSubstr("expected a size such as 1.5GiB")) << text;
   }
   EXPECT_THAT(message_of<ConfigError>([&] { budget("1KiB", 2000); }), HasSubstr("weights and data alone need 2000"));

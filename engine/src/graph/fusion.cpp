@@ -133,7 +133,8 @@ class Matcher {
   /// What a bundle computes; kernels/separable_bundle.hpp states the limits.
   static bool is_supported(const kernels::DepthwiseConv& conv) {
     const int reach = (conv.kernel - 1) * conv.dilation;
-    return conv.kernel <= 7 && conv.stride <= 2 && reach < 25 && conv.padding <= reach;
+    return conv.kernel <= kernels::max_bundle_kernel && conv.stride <= kernels::max_bundle_stride &&
+           reach < kernels::max_bundle_span && conv.padding <= reach;
   }
 
   [[nodiscard]] std::optional<Chain> match_chain(NodeIndex batch_norm) const {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dnas/engine/op.hpp"
+#include "dnas/kernels/normalisation.hpp"
 
 namespace dnas::engine {
 
@@ -22,6 +23,6 @@ class BatchStatisticsOp final : public Op {
 };
 
 /// The most batch norms of one node.
-inline constexpr std::size_t max_statistics_readers = 64;
+inline constexpr std::size_t max_statistics_readers = kernels::max_normalisation_gradients;
 
 }  // namespace dnas::engine

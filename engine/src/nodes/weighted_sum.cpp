@@ -3,6 +3,7 @@
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/engine/nodes.hpp"
 #include "dnas/kernels/error.hpp"
+#include "dnas/kernels/node_reduction.hpp"
 #include "dnas/kernels/weighted_sum.hpp"
 
 #include "nodes/partial.hpp"
@@ -21,7 +22,7 @@ namespace {
 using Indices = std::vector<std::int32_t>;
 
 /// Nodes of a supernet have at most this many terms; bounds the arrays on the stack of run().
-constexpr std::size_t max_terms = 256;
+constexpr std::size_t max_terms = kernels::max_reduction_terms;
 
 /// (w, dy, partial_0?, ..., partial_K-1?) -> dx_0 ... dx_K-1
 class WeightedSumBackwardDataOp final : public Op {

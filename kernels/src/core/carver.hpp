@@ -12,7 +12,6 @@ namespace dnas::kernels {
 /// one function describes a workspace for both its size and its use.
 class Carver {
  public:
-  Carver() = default;
   explicit Carver(std::span<std::byte> memory) : memory_(memory.data()) {}
 
   /// The next `count` floats; null when only counting.

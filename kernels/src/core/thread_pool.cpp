@@ -8,7 +8,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <type_traits>
 
@@ -88,6 +88,7 @@ class Pool {
   /// In the child of a fork: only the forking thread is left, outside any job of its own.
   void forget_threads() {
     started_ = 0;
+    refused_ = false;
     sleepers_.store(0);
     for (Share& share : shares_)
       share.ticket.store(0);
@@ -195,7 +196,7 @@ class Pool {
 
   void start_workers(std::size_t wanted) {
     wanted = std::min(wanted, most_workers);
-    if (started_ >= wanted) return;
+    if (started_ >= wanted || refused_) return;
     watch_forks();
     // Signals are for the threads of the application.
     sigset_t all;
@@ -209,8 +210,8 @@ class Pool {
         const int rank = static_cast<int>(started_) + 1;
         std::thread([this, &self, rank, job = job_.load()] { worker_main(self, rank, job); }).detach();
       }
-    } catch (const std::system_error&) {
-      // The system has no thread to give: do with those there are.
+    } catch (const std::exception&) {
+      refused_ = true;  // no thread or memory to be had: from now on do with those there are
     }
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
@@ -229,6 +230,7 @@ class Pool {
   alignas(cache_line) std::atomic<std::uint32_t> pending_{0};  // indices that have not yet run
   alignas(cache_line) std::atomic<bool> busy_{false};
   std::size_t started_ = 0;  // under busy_
+  bool refused_ = false;     // likewise
   std::array<Share, most_workers + 1> shares_;
   std::array<Worker, most_workers> workers_;
 };

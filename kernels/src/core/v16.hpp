@@ -130,6 +130,7 @@ struct V16 {
 /// instruction set of the processor, N being the floats in one of its registers.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_THREAD__) && \
     !defined(__SANITIZE_ADDRESS__)
+#define DNAS_HAVE_ISA_VERSIONS
 #define DNAS_ISA_VERSIONS(name, body, parameters, arguments)            \
   __attribute__((target("arch=x86-64-v4"))) void name##_v4 parameters { \
     body<16> arguments;                                                 \

@@ -88,16 +88,12 @@ inline void correlate_tile(const PlaneShape& planes, const TapGrid& taps, const 
 
 /// Mean and rstd of a normalised source, each [padded channels], for PlaneSource.
 struct SourceRows {
-  float* mean = nullptr;
-  float* rstd = nullptr;
+  float* mean;
+  float* rstd;
 
-  SourceRows(Carver& carver, const PlaneShape& planes, bool normalised) {
-    if (!normalised) return;
-    mean = carver.floats(planes.padded_channels());
-    rstd = carver.floats(planes.padded_channels());
-  }
+  SourceRows(Carver& carver, const PlaneShape& planes)
+      : mean(carver.floats(planes.padded_channels())), rstd(carver.floats(planes.padded_channels())) {}
   void fill(const TensorView& normalisation) const {
-    if (mean == nullptr) return;
     const std::int64_t channels = normalisation.channels();
     std::copy_n(normalisation.f32() + mean_row * channels, channels, mean);
     std::copy_n(normalisation.f32() + rstd_row * channels, channels, rstd);

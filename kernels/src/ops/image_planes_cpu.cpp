@@ -92,7 +92,7 @@ DNAS_ALWAYS_INLINE void load_planes_body(const PlaneShape& s, const PlaneSource&
   }
 }
 
-/// Sums of one block, kept in registers over a row and in memory between rows.
+/// Sums are kept in registers over the image.
 template <int N, bool Sums>
 DNAS_ALWAYS_INLINE void store_vector(const float* z, const float* gradient, bool add, float* dx, V16<N>& sum,
                                      V16<N>& product) {

@@ -3,6 +3,7 @@
 #include "core/check.hpp"
 #include "dnas/kernels/error.hpp"
 #include "ops/separable_bundle_cpu.hpp"
+#include "ops/window_axis.hpp"
 #include "ops/window_check.hpp"
 
 #include <fmt/format.h>
@@ -12,14 +13,14 @@ namespace {
 
 constexpr std::string_view forward = "separable_bundle_forward";
 constexpr std::string_view backward = "separable_bundle_backward";
-constexpr int max_kernel = 7;
+static_assert(max_bundle_span <= WindowAxis::max_reach);
 
 Shape output_of(std::string_view operation, const SeparableBundle& bundle, const Shape& x, std::size_t term) {
   const SeparableWindow& w = bundle.windows[term];
   Shape y = window_output(operation, {w.kernel, bundle.stride, w.dilation, w.padding}, x);
-  if (w.kernel > max_kernel) {
+  if (w.kernel > max_bundle_kernel) {
     throw UnsupportedError(
-        fmt::format("{}: windows[{}] has kernel {}, supported up to {}", operation, term, w.kernel, max_kernel));
+        fmt::format("{}: windows[{}] has kernel {}, supported up to {}", operation, term, w.kernel, max_bundle_kernel));
   }
   if (w.padding > w.dilation * (w.kernel - 1)) {
     throw UnsupportedError(fmt::format("{}: windows[{}] has padding {}, supported up to {} with kernel {}, dilation {}",
@@ -33,8 +34,9 @@ void check_bundle(std::string_view operation, const SeparableBundle& bundle, con
     throw ShapeError(
         fmt::format("{}: {} windows, expected 1 to {}", operation, bundle.windows.size(), max_bundle_terms));
   }
-  if (bundle.stride > 2) {
-    throw UnsupportedError(fmt::format("{}: stride is {}, supported up to 2", operation, bundle.stride));
+  if (bundle.stride > max_bundle_stride) {
+    throw UnsupportedError(
+        fmt::format("{}: stride is {}, supported up to {}", operation, bundle.stride, max_bundle_stride));
   }
   const Shape first = output_of(operation, bundle, x, 0);
   for (std::size_t k = 1; k < bundle.windows.size(); ++k) {
@@ -58,10 +60,17 @@ void check_count(std::string_view operation, std::size_t terms, const SeparableB
   throw ShapeError(fmt::format("{}: {} terms, expected {}, one per window", operation, terms, bundle.windows.size()));
 }
 
+void check_channels(std::string_view operation, std::size_t k, std::int64_t channels) {
+  if (channels < 1) {
+    throw ShapeError(fmt::format("{}: y[{}] has {} channels, expected 1 or more", operation, k, channels));
+  }
+}
+
 void check_weights(std::string_view operation, std::size_t k, const SeparableWindow& window, const Shape& x,
                    const TensorView& filter, const TensorView& pointwise, const TensorView& y, const Shape& image) {
   check::dense({operation, "filter", k}, filter, {window.kernel, window.kernel, x[3]});
   check::ranked({operation, "y", k}, y, 4);
+  check_channels(operation, k, y.channels());
   check::shaped({operation, "y", k}, y, {image[0], image[1], image[2], y.channels()});
   check::dense({operation, "pointwise", k}, pointwise, {y.channels(), x[3]});
 }
@@ -70,11 +79,16 @@ void check_out_channels(std::string_view operation, const SeparableBundle& bundl
                         std::span<const std::int64_t> out_channels) {
   check_bundle(operation, bundle, x);
   check_count(operation, out_channels.size(), bundle);
+  for (std::size_t k = 0; k < out_channels.size(); ++k)
+    check_channels(operation, k, out_channels[k]);
 }
 
 }  // namespace
 
 Shape SeparableBundle::output_shape(const Shape& x, std::size_t term, std::int64_t channels) const {
+  if (term >= windows.size()) {
+    throw ShapeError(fmt::format("separable_bundle: term {} of {} windows", term, windows.size()));
+  }
   const Shape y = output_of("separable_bundle", *this, x, term);
   return {y[0], y[1], y[2], channels};
 }

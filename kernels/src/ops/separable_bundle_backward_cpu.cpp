@@ -46,7 +46,7 @@ struct Term {
 Blocks chunks_of(std::int64_t images, std::int64_t part_floats) {
   constexpr std::int64_t most = 32;
   constexpr std::int64_t least = 8;
-  constexpr std::int64_t floats = std::int64_t{1} << 22;  // 16 MiB for all parts
+  constexpr std::int64_t floats = std::int64_t{1} << 22;  // 16 MiB for all parts, if `least` of them fit
   const std::int64_t chunks = std::clamp(floats / std::max<std::int64_t>(part_floats, 1), least, most);
   return at_most(chunks, {images, 1});
 }
@@ -60,7 +60,7 @@ class Backward {
         tile_(geometry_.planes, geometry_.out_height, geometry_.out_width),
         count_(bundle.windows.size()),
         carver_(workspace),
-        rows_(carver_, geometry_.planes, true) {
+        rows_(carver_, geometry_.planes) {
     const PlaneShape& planes = geometry_.planes;
     gradient_planes_ = gradient_planes(bundle);
     std::int64_t part_floats = 0;

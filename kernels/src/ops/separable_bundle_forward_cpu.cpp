@@ -29,7 +29,7 @@ class Forward {
         tile_(geometry_.planes, geometry_.out_height, geometry_.out_width),
         count_(bundle.windows.size()),
         carver_(workspace),
-        rows_(carver_, geometry_.planes, true) {
+        rows_(carver_, geometry_.planes) {
     const PlaneShape& planes = geometry_.planes;
     for (std::size_t k = 0; k < count_; ++k) {
       Term& term = terms_.emplace_back();

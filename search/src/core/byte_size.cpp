@@ -29,7 +29,8 @@ std::size_t parse_bytes(std::string_view setting, std::string_view text) {
     while (unit.starts_with(' '))
       unit.remove_prefix(1);
     for (const auto& [name, bytes] : units) {
-      if (unit == name && value >= 0.0 && value * bytes <= most) return static_cast<std::size_t>(value * bytes);
+      if (unit == name && (value == 0.0 || value * bytes >= 1.0) && value * bytes <= most)
+        return static_cast<std::size_t>(value * bytes);
     }
   }
   throw ConfigError(fmt::format("{} is '{}', expected a size such as 1.5GiB, 800MiB or 0 (no limit)", setting, text));

@@ -99,7 +99,7 @@ StepPlan plan_step(const BuildNetwork& build, const engine::NetworkTables& table
         "budget leaves {} for them; allow more, or reduce batch_size, init_channels or layers",
         result.plan->arena_bytes(), nodes.size(), options.memory_budget));
   }
-  // More nodes, less memory: the least number that fits, by halving.
+  // More nodes, less memory, but for some kilobytes now and then: a number that is least or nearly so, by halving.
   std::size_t too_few = 0;
   while (result.recomputed - too_few > 1) {
     const std::size_t middle = too_few + (result.recomputed - too_few) / 2;

@@ -35,6 +35,7 @@ Supernet::Supernet(std::shared_ptr<const Space> space, NetworkConfig config, flo
   static_cast<void>(space_->build_supernet(declared, config_));
   for (const ChoiceGroup& group : space_->choice_groups()) {
     mix_names_.push_back("mix_" + group.name);
+    dmix_names_.push_back(mixing_gradient(mix_names_.back()));
   }
   gradient_ = std::make_unique<engine::ParameterSet>(tables_.parameters);
 }
@@ -94,7 +95,7 @@ const Supernet::Result& Supernet::evaluate(Want want, const engine::Batch& batch
   result.logits = executor.output("logits");
   const auto& outputs = executor.plan().graph().outputs();
   for (std::size_t g = 0; g < result.dmix.size(); ++g) {
-    const auto it = outputs.find(mixing_gradient(mix_names_[g]));
+    const auto it = outputs.find(dmix_names_[g]);
     result.dmix[g] = it == outputs.end() ? TensorView{} : executor.output(it->first);
   }
   if (want != Want::nothing && !std::isfinite(result.loss)) {  // a measurement may be; training may not go on

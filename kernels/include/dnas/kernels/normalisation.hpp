@@ -17,6 +17,9 @@
 //
 // The gradient of a loss that sees w * (x - mean) * rstd, with dL/d(sum over terms) = g, S = sum g and
 // Q = sum g * (x - mean) over the pixels, is scale = w rstd, slope = -w rstd^3 Q / M, offset = -w rstd S / M.
+// The mean is rounded to f32 once, so a normalised value has an error of up to |mean| * rstd * 6e-8, as has x itself,
+// which was rounded to f32 before. (batch_norm.hpp keeps the rounding error of the mean; here it would be one more
+// row.)
 namespace dnas::kernels {
 
 /// Rows of a normalisation and of a normalisation gradient.
@@ -34,7 +37,8 @@ struct RunningStatistics {
 
 /// Statistics of x [N, H, W, C] f32 (may be a channel slice) into `normalisation` [2, C]. Every batch norm in `running`
 /// sees the same batch and moves its running statistics. Biased variance in the normalisation, unbiased in the running
-/// one. Sums as batch_norm.hpp describes: accurate for |mean| >> std, bitwise repeatable, independent of the threads.
+/// one. Sums as batch_norm.hpp describes: the variance survives |mean| >> std, bitwise repeatable, independent of the
+/// threads.
 /// @throws ShapeError, DtypeError naming the argument
 void batch_statistics(const Context& ctx, const BatchNorm& bn, const TensorView& x,
                       std::span<const RunningStatistics> running, const TensorView& normalisation,

@@ -18,17 +18,22 @@
 // dy_k = scale_k * g_k + slope_k * (y_k - mean_k) + offset_k, which is formed where it is used and not stored either.
 // One read of x serves all terms. Layouts: x [N, H, W, C]; y_k, g_k [N, H', W', C_k]; all NHWC f32, each may be a
 // channel slice; filter_k [kernel, kernel, C]; pointwise_k [C_k, C]; both dense. Products go to the host GEMM library.
-// All sums in f32 over short runs and in a fixed order: bitwise repeatable, independent of the threads.
+// Sums are in f32 within an image (statistics, sums of the source's gradient) or within the at most 1/8 of the batch
+// that makes a chunk (weight gradients), and those in f64 or f32 in a fixed order: bitwise repeatable, independent of
+// the threads. docs/numerics.md states the error.
 namespace dnas::kernels {
 
 /// The window of a term's depthwise convolution; the stride is the bundle's.
 struct SeparableWindow {
-  int kernel = 3;    ///< 1 to 7
-  int dilation = 1;  ///< (kernel - 1) * dilation + 1 <= 25
-  int padding = 1;   ///< smaller than that span
+  int kernel = 3;    ///< 1 to max_bundle_kernel
+  int dilation = 1;  ///< with a span of at most max_bundle_span
+  int padding = 1;   ///< smaller than the span
 };
 
 inline constexpr std::size_t max_bundle_terms = 64;
+inline constexpr int max_bundle_kernel = 7;
+inline constexpr int max_bundle_span = 25;  ///< of a window: (kernel - 1) * dilation + 1
+inline constexpr int max_bundle_stride = 2;
 
 /// The operation without its tensors: a stride of 1 or 2 and 1 to max_bundle_terms windows that yield one output
 /// extent.

@@ -30,7 +30,7 @@ struct SearchPlan {
   std::int64_t train_images = 0;
   std::int64_t arch_images = 0;
   std::size_t nodes = 0;       ///< of the largest plan
-  std::size_t recomputed = 0;  ///< nodes that run twice to keep within the memory budget
+  std::size_t recomputed = 0;  ///< nodes that run twice to keep within the memory budget, in the plan with the most
   int threads = 0;
 };
 

@@ -25,7 +25,7 @@ struct StepRequest {
 struct StepOptions {
   bool fusion = true;  ///< run mixed operations as fused nodes (engine/fusion.hpp)
   /// Bytes of the plan's arena; 0: no limit. To keep within it, results of the first nodes are not kept but computed
-  /// again in the backward pass, of as few nodes as will do; that changes no bit of a fused evaluation.
+  /// again in the backward pass, of about as few nodes as will do; that changes no bit.
   std::size_t memory_budget = 0;
 };
 

@@ -88,7 +88,8 @@ class Supernet {
   Context ctx_;
   StepOptions options_;
   engine::NetworkTables tables_;
-  std::vector<std::string> mix_names_;  // graph inputs, per group
+  std::vector<std::string> mix_names_;   // graph inputs, per group
+  std::vector<std::string> dmix_names_;  // graph outputs, likewise
   std::map<std::pair<Want, std::int64_t>, Program> programs_;
   std::unique_ptr<engine::ParameterSet> gradient_;
   engine::RunObserver* observer_ = nullptr;
