@@ -7,6 +7,7 @@
 #include "dnas/search/bilevel_step.hpp"
 #include "dnas/search/supernet.hpp"
 #include "options.hpp"
+#include "units.hpp"
 #include "usage_error.hpp"
 #include "verbs.hpp"
 
@@ -15,6 +16,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -129,8 +131,6 @@ class Bench {
         weights_(net_.tables().parameters),
         states_(net_.tables().states),
         optimizer_(net_.tables().parameters, {.momentum = config.momentum, .weight_decay = config.weight_decay}),
-        train_(network, static_cast<std::uint64_t>(config.seed), 0),
-        arch_(network, static_cast<std::uint64_t>(config.seed), 1),
         state_{.net = net_,
                .architecture = architecture_,
                .arch_optimizer = *arch_optimizer_,
@@ -168,11 +168,18 @@ class Bench {
     if (name == "search") return [this] { run(true); };
     return [this] {
       state_.relax();
-      bilevel_->arch_gradient(state_, train_.batch(), arch_.batch());
+      bilevel_->arch_gradient(state_, train_->batch(), arch_->batch());
       arch_optimizer_->update(net_.context(), state_.arch_settings, architecture_.gradient(),
                               architecture_.parameters());
       ++state_.step;
     };
+  }
+
+  /// Makes the images, and allocates what was planned. Once, after all steps are planned and before one runs.
+  void allocate() {
+    train_.emplace(net_.config(), state_.seed, 0);
+    arch_.emplace(net_.config(), state_.seed, 1);
+    net_.allocate();
   }
 
   [[nodiscard]] search::Supernet& net() noexcept { return net_; }
@@ -181,7 +188,7 @@ class Bench {
   void run(bool update_alpha) {
     state_.update_alpha = update_alpha;
     state_.relax();
-    bilevel_->step(state_, train_.batch(), arch_.batch());
+    bilevel_->step(state_, train_->batch(), arch_->batch());
     ++state_.step;
   }
 
@@ -193,8 +200,8 @@ class Bench {
   engine::ParameterSet weights_;
   engine::ParameterSet states_;
   engine::Sgd optimizer_;
-  RandomBatch train_;
-  RandomBatch arch_;
+  std::optional<RandomBatch> train_;
+  std::optional<RandomBatch> arch_;
   search::SearchState state_;
 };
 
@@ -244,6 +251,8 @@ BenchReport measure(const SearchConfig& config, const NetworkConfig& network, co
   for (const std::string& name : names)
     steps.push_back(bench->step(name));
   report.arena_bytes = bench->net().arena_bytes();
+  messages.info(fmt::format("planned arena {}", bytes_text(report.arena_bytes)));
+  bench->allocate();
   for (std::size_t s = 0; s < names.size(); ++s) {
     BenchReport::Step result;
     result.name = names[s];

@@ -87,7 +87,8 @@ ExitCode report(const std::exception& error, const Arguments& arguments, Message
   } else if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
     messages.error("out of memory");
     messages.hint(
-        "a smaller --batch_size, --init_channels or --layers needs less; 'dnas inspect' counts it and takes none");
+        "smaller images, --batch_size, --init_channels or --layers need less, --memory_budget trades time for memory; "
+        "'dnas inspect' counts it and takes none");
   } else {
     messages.error(error.what());
   }

@@ -59,11 +59,13 @@ TEST(StepPlan, ComputesAgainAsFewNodesAsFit) {
 
 TEST(StepPlan, SaysHowMuchItNeedsAtLeast) {
   const std::string message = message_of<ConfigError>([] { plan({.weights = true}, {.memory_budget = 100'000}); });
-  EXPECT_THAT(message, HasSubstr("memory_budget"));
-  EXPECT_THAT(message, HasSubstr("leaves 100000"));
+  EXPECT_THAT(message, HasSubstr("memory_budget leaves 0.1 MiB"));
+  EXPECT_THAT(message, HasSubstr("MiB more, or reduce"));
+  EXPECT_THAT(message_of<ConfigError>([] { plan({.weights = true}, {.fusion = false, .memory_budget = 100'000}); }),
+              HasSubstr("MiB more, or fusion"));
   // An evaluation has nothing to compute again.
   EXPECT_THAT(message_of<ConfigError>([] { plan({}, {.memory_budget = 1000}); }),
-              HasSubstr("with 0 nodes computed again"));
+              HasSubstr("memory_budget leaves 0.0 MiB"));
 }
 
 /// Loss and all gradients of one evaluation.

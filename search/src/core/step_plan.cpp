@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <vector>
 
@@ -94,10 +95,14 @@ StepPlan plan_step(const BuildNetwork& build, const engine::NetworkTables& table
   };
   result = first(nodes.size());
   if (!fits(*result.plan)) {
+    constexpr double mib = 1024.0 * 1024.0;
+    const std::size_t missing = result.plan->arena_bytes() - options.memory_budget;
     throw ConfigError(fmt::format(
-        "memory_budget: activations, their gradients and scratch need {} bytes, with {} nodes computed again, but the "
-        "budget leaves {} for them; allow more, or reduce batch_size, init_channels or layers",
-        result.plan->arena_bytes(), nodes.size(), options.memory_budget));
+        "memory_budget leaves {:.1f} MiB for activations, their gradients and scratch, which need {:.1f} MiB at least: "
+        "allow {:.1f} MiB more{}, or reduce batch_size, init_channels or layers",
+        static_cast<double>(options.memory_budget) / mib, static_cast<double>(result.plan->arena_bytes()) / mib,
+        std::ceil(10.0 * static_cast<double>(missing) / mib) / 10.0,
+        options.fusion ? "" : ", or fusion, without which computing again saves next to nothing"));
   }
   // More nodes, less memory, but for some kilobytes now and then: a number that is least or nearly so, by halving.
   std::size_t too_few = 0;
