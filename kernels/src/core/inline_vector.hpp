@@ -13,7 +13,7 @@ class InlineVector {
   static_assert(std::is_trivially_destructible_v<T>);
 
  public:
-  InlineVector() noexcept {}  // leaves the memory as it is
+  InlineVector() noexcept = default;  // leaves the memory as it is, where nobody asks for zeros
   InlineVector(const InlineVector&) = delete;
   InlineVector& operator=(const InlineVector&) = delete;
 
