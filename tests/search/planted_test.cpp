@@ -9,6 +9,9 @@
 #include <array>
 #include <map>
 #include <ostream>
+#include <sstream>
+#include <string>
+#include <utility>
 
 namespace dnas::search {
 namespace {
@@ -25,55 +28,54 @@ std::map<std::string, double> mean_weights(const std::filesystem::path& run) {
   return means;
 }
 
-struct Case {
-  const char* bilevel;
-  double arch_learning_rate;
-  std::int64_t steps;  ///< per epoch
-  friend std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.bilevel; }
-};
-
-/// One normal cell, two reductions, 120 to 150 steps. One thread, so that the time does not depend on what else runs.
+/// One normal cell, two reductions, 150 steps. One thread, so that the time does not depend on what else runs.
 ///
-/// Which seeds find the operation depends on rounding: of seeds 1 to 10 first order finds it in 8 with fused nodes and
-/// in 9 without, second order, with its fewer steps, in 4 with fused nodes. So a failure after a change that only
-/// reorders sums may be chance: look at other seeds before blaming the search.
-SearchConfig planted_search(const Case& c) {
+/// Which seeds find the operation depends on rounding, as trajectories are chaotic: of seeds 1 to 10 first order found
+/// it in 8 with fused nodes and in 9 without. So two of at most three seeds have to.
+SearchConfig planted_search(const std::string& bilevel, std::int64_t seed) {
   SearchConfig config;
-  config.bilevel = c.bilevel;
+  config.bilevel = bilevel;
   config.dataset = "planted";
   config.init_channels = 8;
   config.layers = 3;
   config.epochs = 3;
-  config.max_steps = c.steps;
+  config.max_steps = 50;
   config.batch_size = 32;
-  config.arch_learning_rate = c.arch_learning_rate;
-  config.seed = 1;
+  config.arch_learning_rate = 0.05;
+  config.seed = seed;
   config.threads = 1;
   return config;
 }
 
-class Planted : public ::testing::TestWithParam<Case> {};
-
-TEST_P(Planted, BestOperationIsFound) {
+/// Whether a search learns its images and finds the operation that they are made with: it has the largest mean weight,
+/// and is kept on 3 of 8 edges or more, where chance would keep it once. `report` says what came out.
+bool finds_operation(const SearchConfig& config, std::ostream& report) {
   const test::TempFolder folder;
   SearchObserver nobody;
-  const SearchOutcome outcome = run_search(planted_search(GetParam()), folder / "run", Resume::never, nobody);
-  EXPECT_GT(outcome.valid_top1, 80.0);
-  const std::map<std::string, double> means = mean_weights(folder / "run");
+  const SearchOutcome outcome = run_search(config, folder / "run", Resume::never, nobody);
+  std::map<std::string, double> means = mean_weights(folder / "run");
   const double planted = means.at("dil_conv_5x5");
-  double best_other = 0.0;
-  for (const auto& [operation, mean] : means) {
-    if (operation == "dil_conv_5x5") continue;
-    EXPECT_GT(planted, mean) << operation;
-    best_other = std::max(best_other, mean);
-  }
-  RecordProperty("margin", std::to_string(planted - best_other));
+  means.erase("dil_conv_5x5");
+  const auto other = std::ranges::max_element(means, {}, &std::pair<const std::string, double>::second);
   const auto kept = std::ranges::count(outcome.genotype.normal.edges, "dil_conv_5x5", &GenotypeEdge::op);
-  EXPECT_GE(kept, 3) << "of 8 edges; chance would keep it once. " << to_text(outcome.genotype);
+  report << "seed " << config.seed << ": accuracy " << outcome.valid_top1 << " %, mean weight " << planted
+         << ", the next is " << other->first << " with " << other->second << ", kept " << kept << " times\n";
+  return outcome.valid_top1 > 80.0 && planted > other->second && kept >= 3;
 }
 
-INSTANTIATE_TEST_SUITE_P(Search, Planted, ::testing::Values(Case{"alternating", 0.05, 50}, Case{"unrolled", 0.03, 40}),
-                         [](const auto& instance) { return std::string(instance.param.bilevel); });
+class Planted : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Planted, BestOperationIsFound) {
+  std::ostringstream report;
+  int found = 0;
+  for (std::int64_t seed = 1; seed <= 3 && found < 2; ++seed)
+    found += finds_operation(planted_search(GetParam(), seed), report) ? 1 : 0;
+  EXPECT_EQ(found, 2) << report.str();
+  RecordProperty("searches", report.str());
+}
+
+INSTANTIATE_TEST_SUITE_P(Search, Planted, ::testing::Values("alternating", "unrolled"),
+                         [](const auto& instance) { return instance.param; });
 
 }  // namespace
 }  // namespace dnas::search
