@@ -2,6 +2,7 @@
 
 #include "reference/batch_norm_ref.hpp"
 #include "support/tensors.hpp"
+#include "support/workspace.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,21 +21,10 @@ namespace {
 using test::Gap;
 using test::max_relative_error;
 using test::Tensor;
+using test::Workspace;
 
 // f32 parameters and one f32 multiply-add per element; sums are f64 over runs of at most 128.
 constexpr double tolerance = 3e-6;
-
-/// Scratch full of NaN, so that reading before writing shows.
-class Workspace {
- public:
-  explicit Workspace(const Shape& shape) : buffer_(batch_norm_workspace(shape)) {
-    std::ranges::fill(buffer_.f32(), std::numeric_limits<float>::quiet_NaN());
-  }
-  [[nodiscard]] std::span<std::byte> span() { return {buffer_.data(), buffer_.bytes()}; }
-
- private:
-  Buffer buffer_;
-};
 
 /// Everything a training step of one layer touches. Channels have different means and deviations.
 struct Layer {
@@ -80,7 +70,7 @@ struct Layer {
   Tensor running_var = Tensor::filled(channels, 2.0F);
   Tensor y{shape, gap}, dx{shape, gap};
   Tensor mean{channels}, rstd{channels}, dgamma{channels}, dbeta{channels};
-  Workspace workspace{shape};
+  Workspace workspace{batch_norm_workspace(shape)};
 };
 
 struct Case {

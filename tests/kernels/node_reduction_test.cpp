@@ -4,6 +4,7 @@
 #include "reference/batch_norm_ref.hpp"
 #include "reference/node_reduction_ref.hpp"
 #include "support/tensors.hpp"
+#include "support/workspace.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,23 +25,12 @@ namespace {
 using test::Gap;
 using test::max_relative_error;
 using test::Tensor;
+using test::Workspace;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 // At most 20 rounded f32 multiply-adds per element; sums are f64 over runs of at most 128.
 constexpr double tolerance = 3e-6;
-
-/// Scratch full of NaN, so that reading before writing shows.
-class Workspace {
- public:
-  explicit Workspace(std::size_t bytes) : buffer_(bytes) {
-    std::ranges::fill(buffer_.f32(), std::numeric_limits<float>::quiet_NaN());
-  }
-  [[nodiscard]] std::span<std::byte> span() { return {buffer_.data(), buffer_.bytes()}; }
-
- private:
-  Buffer buffer_;
-};
 
 enum class Slices { none, node, all };
 

@@ -4,6 +4,7 @@
 #include "reference/separable_bundle_ref.hpp"
 #include "support/tensors.hpp"
 #include "support/throws.hpp"
+#include "support/workspace.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -96,9 +97,8 @@ class Bundle {
                        t.normalisation.view(),
                        {t.running_mean.view(), t.running_var.view()}});
     }
-    Buffer workspace(separable_bundle_forward_workspace(ctx_, bundle_, c_.x, c_.channels));
-    std::ranges::fill(workspace.f32(), std::numeric_limits<float>::quiet_NaN());
-    separable_bundle_forward(ctx_, bundle_, {}, source(), terms, {workspace.data(), workspace.bytes()});
+    test::Workspace workspace(separable_bundle_forward_workspace(ctx_, bundle_, c_.x, c_.channels));
+    separable_bundle_forward(ctx_, bundle_, {}, source(), terms, workspace.span());
   }
 
   void backward(const Wanted& wanted = {}) {
@@ -110,12 +110,11 @@ class Bundle {
                        wanted.weights ? t.dfilter.view() : TensorView{},
                        wanted.weights ? t.dpointwise.view() : TensorView{}});
     }
-    Buffer workspace(separable_bundle_backward_workspace(ctx_, bundle_, c_.x, c_.channels));
-    std::ranges::fill(workspace.f32(), std::numeric_limits<float>::quiet_NaN());
+    test::Workspace workspace(separable_bundle_backward_workspace(ctx_, bundle_, c_.x, c_.channels));
     separable_bundle_backward(
         ctx_, bundle_, source(), terms,
         {wanted.dx ? dx_.view() : TensorView{}, wanted.write, normalised ? source_gradient_.view() : TensorView{}},
-        {workspace.data(), workspace.bytes()});
+        workspace.span());
   }
 
   /// z in double precision.

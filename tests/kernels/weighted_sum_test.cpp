@@ -3,6 +3,7 @@
 #include "dnas/kernels/error.hpp"
 #include "reference/weighted_sum_ref.hpp"
 #include "support/tensors.hpp"
+#include "support/workspace.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -22,22 +23,12 @@ namespace {
 using test::Gap;
 using test::max_relative_error;
 using test::Tensor;
+using test::Workspace;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 // At most 40 rounded f32 multiply-adds per element.
 constexpr double tolerance = 3e-6;
-
-class Workspace {
- public:
-  Workspace(const Shape& shape, std::size_t terms) : buffer_(weighted_sum_workspace(shape, terms)) {
-    std::ranges::fill(buffer_.f32(), std::numeric_limits<float>::quiet_NaN());
-  }
-  [[nodiscard]] std::span<std::byte> span() { return {buffer_.data(), buffer_.bytes()}; }
-
- private:
-  Buffer buffer_;
-};
 
 /// K terms whose weights lie anywhere in a matrix of weights, in descending order.
 struct Node {
@@ -126,7 +117,7 @@ TEST_P(WeightedSum, DataGradientOverwritesAndAccumulatesPerTerm) {
 TEST_P(WeightedSum, WeightGradientAddsToItsPositionsOnly) {
   const Tensor dy = Tensor::random(node.shape, 7, node.y_gap);
   Tensor dw = Tensor::filled(node.w.shape(), 0.25F);
-  Workspace workspace(node.shape, node.terms);
+  Workspace workspace(weighted_sum_workspace(node.shape, node.terms));
   weighted_sum_backward_weights(ctx, node.views(), node.index, dy.view(), dw.view(), workspace.span());
   std::vector<double> expected(static_cast<std::size_t>(dw.size()), 0.25);
   for (std::size_t k = 0; k < node.terms; ++k) {
@@ -137,7 +128,7 @@ TEST_P(WeightedSum, WeightGradientAddsToItsPositionsOnly) {
 
 TEST_P(WeightedSum, ThreadsDoNotChangeABit) {
   const Tensor dy = Tensor::random(node.shape, 7, node.y_gap);
-  Workspace workspace(node.shape, node.terms);
+  Workspace workspace(weighted_sum_workspace(node.shape, node.terms));
   const auto forward = [&](int threads) {
     Tensor y(node.shape, node.y_gap);
     weighted_sum_forward(Context::cpu(threads), node.views(), node.index, node.w.view(), y.view());
@@ -196,7 +187,7 @@ TEST(WeightedSumOp, WeightGradientKeepsSmallTermsAmongMany) {
   const Shape shape{1, 1025, 1024, 16};
   const Tensor ones = Tensor::filled(shape, 1.0F);
   Tensor dw = Tensor::filled(Shape{1}, 0.0F);
-  Workspace workspace(shape, 1);
+  Workspace workspace(weighted_sum_workspace(shape, 1));
   weighted_sum_backward_weights(Context::cpu(2), std::array{ones.view()}, std::array{0}, ones.view(), dw.view(),
                                 workspace.span());
   EXPECT_EQ(dw[0], 1025.0F * 1024.0F * 16.0F);
@@ -207,7 +198,7 @@ TEST(WeightedSumOp, RefusesBadArguments) {
   Tensor a(Shape{2, 3, 3, 4});
   Tensor b(Shape{2, 3, 3, 5});
   Tensor w(Shape{2, 2});
-  Workspace workspace(a.shape(), 2);
+  Workspace workspace(weighted_sum_workspace(a.shape(), 2));
   const std::array x{a.view(), a.view()};
   const std::array mixed{a.view(), b.view()};
   const std::array index{0, 3};

@@ -1,7 +1,6 @@
 #include "core/byte_size.hpp"
 
 #include "dnas/kernels/error.hpp"
-#include "dnas/search/config.hpp"
 
 #include <fmt/format.h>
 
@@ -36,14 +35,6 @@ std::size_t parse_bytes(std::string_view setting, std::string_view text) {
   throw ConfigError(
       fmt::format("{} is '{}', expected a size such as 1.5GiB or 800MiB (B, KiB, MiB, GiB or TiB), or 0 for no limit",
                   setting, text));
-}
-
-std::size_t arena_budget(const SearchConfig& config, std::size_t others) {
-  const std::size_t budget = parse_bytes("memory_budget", config.memory_budget);
-  if (budget == 0 || budget > others) return budget == 0 ? 0 : budget - others;
-  throw ConfigError(fmt::format(
-      "memory_budget is '{}', but weights and data alone need {} bytes; allow more (B, KiB, MiB, GiB or TiB)",
-      config.memory_budget, others));
 }
 
 }  // namespace dnas::search

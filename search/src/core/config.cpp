@@ -11,6 +11,8 @@
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
 
+#include "core/byte_size.hpp"
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -178,6 +180,14 @@ SearchConfig config_from_json(std::string_view text) {
     }
   }
   return config;
+}
+
+std::size_t arena_budget(const SearchConfig& config, std::size_t others) {
+  const std::size_t budget = parse_bytes("memory_budget", config.memory_budget);
+  if (budget == 0 || budget > others) return budget == 0 ? 0 : budget - others;
+  throw ConfigError(fmt::format(
+      "memory_budget is '{}', but weights and data alone need {} bytes; allow more (B, KiB, MiB, GiB or TiB)",
+      config.memory_budget, others));
 }
 
 }  // namespace dnas::search
