@@ -73,14 +73,14 @@ TEST_P(Executor, RunsEveryThreadOnce) {
 
 TEST_P(Executor, BarrierMakesWritesVisible) {
   std::vector<int> out(threads, -2);
-  launch("neighbour", neighbour_kernel<true>, 3, threads, nullptr, out.data());
+  launch("neighbour", neighbour_kernel<true>, {3, threads}, nullptr, out.data());
   for (int i = 0; i < threads; ++i)
     EXPECT_EQ(out[static_cast<std::size_t>(i)], (i + 1) % threads);
 }
 
 TEST_P(Executor, DivergentBarrierIsAnError) {
   try {
-    launch("divergent", divergent_kernel, 1, threads, nullptr);
+    launch("divergent", divergent_kernel, {1, threads}, nullptr);
     FAIL() << "expected an error";
   } catch (const simt::Error& error) {
     EXPECT_STREQ(error.what(),
@@ -100,7 +100,7 @@ TEST_P(Executor, ShuffleReadsTheLaneAbove) {
   std::vector<double> out(threads);
   for (std::size_t i = 0; i < threads; ++i)
     in[i] = static_cast<double>(i);
-  launch("shuffle", shuffle_kernel, 1, threads, nullptr, in.data(), out.data());
+  launch("shuffle", shuffle_kernel, {1, threads}, nullptr, in.data(), out.data());
   for (std::size_t i = 0; i < threads; ++i) {
     // Past the end of its warp a lane keeps its own value, in each of the two steps.
     const std::size_t lane = i % 32;
@@ -126,7 +126,7 @@ TEST(ExecutorSchedules, MissingBarrierShowsUnderSomeSchedule) {
   for (const simt::Schedule schedule : simt::all_schedules) {
     simt::set_schedule(schedule);
     std::vector<int> out(threads, -2);
-    launch("neighbour", neighbour_kernel<false>, 1, threads, nullptr, out.data());
+    launch("neighbour", neighbour_kernel<false>, {1, threads}, nullptr, out.data());
     for (int i = 0; i < threads; ++i)
       wrong += out[static_cast<std::size_t>(i)] != (i + 1) % threads ? 1 : 0;
   }
@@ -135,7 +135,7 @@ TEST(ExecutorSchedules, MissingBarrierShowsUnderSomeSchedule) {
 
 TEST(Launch, RefusedLaunchNamesOperationAndShape) {
   try {
-    launch("divergent", divergent_kernel, 2, 1025, nullptr);
+    launch("divergent", divergent_kernel, {2, 1025}, nullptr);
     FAIL() << "expected an error";
   } catch (const DeviceError& error) {
     EXPECT_STREQ(error.what(),

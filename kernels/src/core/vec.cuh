@@ -1,15 +1,19 @@
 #pragma once
 
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
 namespace dnas::kernels::cuda {
 
-/// `Width` floats that are loaded and stored by one instruction: 4 (16 bytes, the widest there is) or 1.
+/// Storage in half the bytes of f32; arithmetic is in f32.
+using Bf16 = __nv_bfloat16;
+
+/// `Width` floats that are loaded and stored by one instruction: 4 (16 bytes, the widest there is), 2 or 1.
 template <int Width>
 struct alignas(Width * sizeof(float)) Vec {
-  static_assert(Width == 1 || Width == 4);
+  static_assert(Width == 1 || Width == 2 || Width == 4);
   float lane[Width];
 };
 
@@ -21,6 +25,51 @@ __device__ __forceinline__ Vec<Width> load(const float* p) {
 template <int Width>
 __device__ __forceinline__ void store(float* p, const Vec<Width>& value) {
   *reinterpret_cast<Vec<Width>*>(p) = value;
+}
+
+/// The two bfloat16 of a register, the first in the lower half.
+__device__ __forceinline__ Vec<2> unpack(unsigned pair) {
+  return {{__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000U)}};
+}
+
+/// Rounds to nearest even.
+__device__ __forceinline__ unsigned pack(float first, float second) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(first, second);
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+
+/// Likewise of bfloat16 (8, 4 or 2 bytes), widened and rounded to nearest even.
+template <int Width>
+__device__ __forceinline__ Vec<Width> load(const Bf16* p) {
+  if constexpr (Width == 1) {
+    return {{__bfloat162float(*p)}};
+  } else if constexpr (Width == 2) {
+    return unpack(*reinterpret_cast<const unsigned*>(p));
+  } else {
+    const uint2 bits = *reinterpret_cast<const uint2*>(p);
+    const Vec<2> low = unpack(bits.x);
+    const Vec<2> high = unpack(bits.y);
+    return {{low.lane[0], low.lane[1], high.lane[0], high.lane[1]}};
+  }
+}
+
+template <int Width>
+__device__ __forceinline__ void store(Bf16* p, const Vec<Width>& value) {
+  if constexpr (Width == 1) {
+    *p = __float2bfloat16_rn(value.lane[0]);
+  } else if constexpr (Width == 2) {
+    *reinterpret_cast<unsigned*>(p) = pack(value.lane[0], value.lane[1]);
+  } else {
+    *reinterpret_cast<uint2*>(p) = {pack(value.lane[0], value.lane[1]), pack(value.lane[2], value.lane[3])};
+  }
+}
+
+/// The value a store leaves in memory.
+__device__ __forceinline__ float as_stored(float value, const float* /*type*/) {
+  return value;
+}
+__device__ __forceinline__ float as_stored(float value, const Bf16* /*type*/) {
+  return __bfloat162float(__float2bfloat16_rn(value));
 }
 
 /// Whether Vec<4> may be used at p.

@@ -140,10 +140,10 @@ void launch_elementwise(const char* operation, Kernel vector_kernel, Kernel scal
   const std::int64_t vectors = (aligned16(arrays) && ...) ? count / 4 : 0;
   const std::int64_t rest = count - vectors * 4;
   if (vectors > 0) {
-    launch(operation, vector_kernel, blocks_of(vectors), threads, stream, parameters, arrays..., vectors);
+    launch(operation, vector_kernel, {blocks_of(vectors), threads}, stream, parameters, arrays..., vectors);
   }
   if (rest > 0) {
-    launch(operation, scalar_kernel, blocks_of(rest), threads, stream, parameters, (arrays + vectors * 4)..., rest);
+    launch(operation, scalar_kernel, {blocks_of(rest), threads}, stream, parameters, (arrays + vectors * 4)..., rest);
   }
 }
 
@@ -161,9 +161,9 @@ void squared_norm(std::span<const float> x, std::span<std::byte> workspace, doub
   const std::int64_t steps = vectorised ? count / 4 : count;
   const int tail = vectorised ? static_cast<int>(count % 4) : 0;
   const unsigned blocks = blocks_of(steps);
-  launch("squared_norm", vectorised ? sum_squares_kernel<4> : sum_squares_kernel<1>, blocks, threads, stream, x.data(),
-         steps, tail, partial);
-  launch("squared_norm", add_partials_kernel, 1, threads, stream, partial, static_cast<int>(blocks), result);
+  launch("squared_norm", vectorised ? sum_squares_kernel<4> : sum_squares_kernel<1>, {blocks, threads}, stream,
+         x.data(), steps, tail, partial);
+  launch("squared_norm", add_partials_kernel, {1, threads}, stream, partial, static_cast<int>(blocks), result);
 }
 
 void axpy(const float* a, std::span<const float> x, std::span<float> y, void* stream) {

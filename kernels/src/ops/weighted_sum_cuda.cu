@@ -206,14 +206,14 @@ void for_each_launch(std::span<const TensorView> views, std::span<const std::int
 template <int Width>
 void launch_forward(const Terms& terms, const TensorView& w, const TensorView& y, bool accumulate, void* stream) {
   const Node node = node_of(y, Width);
-  launch("weighted_sum_forward", forward_kernel<Width>, blocks_of(node.pixels, node.vectors), threads, stream, terms,
+  launch("weighted_sum_forward", forward_kernel<Width>, {blocks_of(node.pixels, node.vectors), threads}, stream, terms,
          w.f32(), node, lanes_of(node.vectors), accumulate);
 }
 
 template <int Width>
 void launch_backward_data(const Terms& terms, const TensorView& w, const TensorView& dy, void* stream) {
   const Node node = node_of(dy, Width);
-  launch("weighted_sum_backward_data", backward_data_kernel<Width>, blocks_of(node.pixels, node.vectors), threads,
+  launch("weighted_sum_backward_data", backward_data_kernel<Width>, {blocks_of(node.pixels, node.vectors), threads},
          stream, terms, w.f32(), node, lanes_of(node.vectors));
 }
 
@@ -223,9 +223,9 @@ void launch_backward_weights(const Terms& terms, const TensorView& dy, const Ten
   const Node node = node_of(dy, Width);
   const unsigned blocks = blocks_of(node.pixels, node.vectors);
   const auto tiles = static_cast<unsigned>((terms.count + tile - 1) / tile);
-  launch("weighted_sum_backward_weights", backward_weights_kernel<Width>, dim3(blocks, tiles), threads, stream, terms,
+  launch("weighted_sum_backward_weights", backward_weights_kernel<Width>, {dim3(blocks, tiles), threads}, stream, terms,
          node, lanes_of(node.vectors), partial);
-  launch("weighted_sum_backward_weights", add_partials_kernel, static_cast<unsigned>(terms.count), threads, stream,
+  launch("weighted_sum_backward_weights", add_partials_kernel, {static_cast<unsigned>(terms.count), threads}, stream,
          terms, partial, static_cast<int>(blocks), dw.f32());
 }
 

@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include <bit>
 #include <cstring>
 
 #define __global__
@@ -21,6 +22,15 @@ using dnas::simt::blockIdx;
 using dnas::simt::gridDim;
 using dnas::simt::threadIdx;
 
+struct uint2 {
+  unsigned x;
+  unsigned y;
+};
+
+inline float __uint_as_float(unsigned bits) {
+  return std::bit_cast<float>(bits);
+}
+
 using cudaStream_t = struct CUstream_st*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidConfiguration = 9 };
 
@@ -33,6 +43,12 @@ struct cudaLaunchConfig_t {
 
 inline const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess ? "no error" : "invalid configuration argument";
+}
+
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+template <typename... Parameters>
+cudaError_t cudaFuncSetAttribute(void (* /*kernel*/)(Parameters...), cudaFuncAttribute, int /*value*/) {
+  return cudaSuccess;
 }
 
 /// Runs the whole grid before it returns; refuses what the device would refuse.
