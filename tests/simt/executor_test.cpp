@@ -67,7 +67,7 @@ class Executor : public testing::TestWithParam<simt::Schedule> {
 
 TEST_P(Executor, RunsEveryThreadOnce) {
   std::vector<int> out(3 * 2 * 5 * 7, 0);
-  launch("number", number_kernel, dim3(3, 2), dim3(5, 7), nullptr, out.data());
+  launch("number", number_kernel, {dim3(3, 2), dim3(5, 7)}, nullptr, out.data());
   EXPECT_EQ(out, std::vector<int>(out.size(), 1));
 }
 
@@ -90,7 +90,7 @@ TEST_P(Executor, DivergentBarrierIsAnError) {
 
 TEST_P(Executor, ReturnedThreadsAreNotWaitedFor) {
   std::vector<int> out(threads, 0);
-  launch("early_return", early_return_kernel, 1, threads, nullptr, out.data());
+  launch("early_return", early_return_kernel, {1, threads}, nullptr, out.data());
   for (std::size_t i = 0; i < threads; ++i)
     EXPECT_EQ(out[i], i % 2 == 0 ? 1 : 0);
 }
@@ -115,7 +115,7 @@ TEST_P(Executor, BlockSumAddsAllThreads) {
   for (std::size_t i = 0; i < threads; ++i)
     in[i] = static_cast<double>(i);
   std::vector<double> out(2, -1.0);
-  launch("block_sum", block_sum_kernel, 1, threads, nullptr, in.data(), out.data());
+  launch("block_sum", block_sum_kernel, {1, threads}, nullptr, in.data(), out.data());
   EXPECT_EQ(out, (std::vector<double>{2016.0, 4032.0}));
 }
 
@@ -139,7 +139,7 @@ TEST(Launch, RefusedLaunchNamesOperationAndShape) {
     FAIL() << "expected an error";
   } catch (const DeviceError& error) {
     EXPECT_STREQ(error.what(),
-                 "divergent: launch of 2x1 blocks of 1025x1 threads failed: invalid configuration argument");
+                 "divergent: launch of 2x1x1 blocks of 1025x1 threads failed: invalid configuration argument");
   }
 }
 
