@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/product.hpp"
 #include "core/ptx.cuh"
 #include "core/vec.cuh"
 
@@ -7,13 +8,6 @@
 
 // Matrix products of one warp on the tensor cores, with operands in shared memory and results in registers.
 namespace dnas::kernels::cuda {
-
-/// The arithmetic of a product; sums are in f32 in all of them.
-enum class Product {
-  tf32x3,  ///< f32 operands, each split into two TF32 numbers: three products, relative error about 2^-21
-  tf32,    ///< f32 operands rounded to TF32: relative error about 2^-11
-  bf16,    ///< bfloat16 operands
-};
 
 /// The type of the operands in shared memory, and of the tensors of an operation that computes this way.
 template <Product P>
@@ -26,7 +20,7 @@ inline constexpr int depth_step = P == Product::bf16 ? 16 : 8;
 /// Elements from row to row of an operand in shared memory with `columns` (a multiple of 16) columns: rows are 16-byte
 /// aligned, and the eight rows that a fragment touches at a time lie in different banks.
 template <Product P>
-[[nodiscard]] constexpr int operand_pitch(int columns) noexcept {
+[[nodiscard]] __host__ __device__ constexpr int operand_pitch(int columns) noexcept {
   return columns + (P == Product::bf16 ? 8 : 4);
 }
 
