@@ -89,7 +89,7 @@ __device__ __forceinline__ void load_region(const Image<const Operand<P>>& image
   cp_async_commit();
 }
 
-/// z = relu((x - mean) * rstd) in place, and 0 where the image ends; normalisation [2, channels]. Between barriers.
+/// (x - mean) * rstd in place, and 0 where the image ends; normalisation [2, channels]. Between barriers.
 template <Product P, int Channels>
 __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& image, const Region& region,
                                                  const float* normalisation, Operand<P>* tile) {
@@ -110,7 +110,7 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
     Operand<P>* const at = tile + pixel * pitch + channel;
     Vec<2> value = load<2>(at);
     for (int i = 0; i < 2; ++i)
-      value.lane[i] = inside ? fmaxf((value.lane[i] - mean[i]) * rstd[i], 0.0F) : 0.0F;
+      value.lane[i] = inside ? (value.lane[i] - mean[i]) * rstd[i] : 0.0F;
     store(at, value);
   }
 }

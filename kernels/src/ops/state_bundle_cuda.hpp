@@ -17,6 +17,10 @@
 //   - pools and skips are candidates like the separable convolutions: the tile of the state that those need is theirs
 //     too, so that no pooled tensor is stored, forward or backward;
 //   - several states are taken by one launch;
+//   - a state may be what a batch norm makes of a stored tensor: a source with a normalisation stands for s = (x -
+//   mean) *
+//     rstd. Separable candidates see relu(s), pools and identities s itself; so a cell's preprocessed inputs and the
+//     first stages of its separable convolutions are read in the same way, and neither is stored normalised;
 //   - an output y may be left unstored (null view): its statistics are taken all the same, and the node computes it
 //   again
 //     from the state's tile (docs/kernels.md counts when that is worth it).
@@ -53,7 +57,7 @@ struct CandidateOutput {
 
 /// What one state is asked for.
 struct StateBundle {
-  BundleSource source;  ///< pools and identities want one without a normalisation
+  BundleSource source;
   std::span<const Candidate> candidates;
   std::span<const CandidateOutput> outputs;  ///< one per candidate
 };
@@ -110,9 +114,9 @@ struct CandidateGradient {
 struct StateGradient {
   BundleSource source;
   std::span<const CandidateGradient> candidates;
-  TensorView dx;  ///< where the source has a normalisation, the gradient of the normalised value (times [z > 0])
+  TensorView dx;  ///< the gradient of s: [s > 0] times that of the separable candidates, plus that of the others
   Write write = Write::overwrite;
-  TensorView normalisation;  ///< of a source with a normalisation: the gradient [4, C] that makes dx the gradient of x
+  TensorView normalisation;  ///< of a source with a normalisation: the gradient [4, C] that makes dx that of x; or null
 };
 
 [[nodiscard]] std::size_t state_bundle_backward_workspace(int stride, std::span<const StateGradient> states);
