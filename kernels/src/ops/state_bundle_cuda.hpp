@@ -17,13 +17,11 @@
 //   - pools and skips are candidates like the separable convolutions: the tile of the state that those need is theirs
 //     too, so that no pooled tensor is stored, forward or backward;
 //   - several states are taken by one launch;
-//   - a state may be what a batch norm makes of a stored tensor: a source with a normalisation stands for s = (x -
-//   mean) *
-//     rstd. Separable candidates see relu(s), pools and identities s itself; so a cell's preprocessed inputs and the
-//     first stages of its separable convolutions are read in the same way, and neither is stored normalised;
+//   - a source with a normalisation stands for the state s = (x - mean) * rstd. Separable candidates see relu(s), pools
+//     and identities s itself; so a cell's preprocessed inputs and the first stages of its separable convolutions are
+//     read in the same way, and neither is stored normalised;
 //   - an output y may be left unstored (null view): its statistics are taken all the same, and the node computes it
-//   again
-//     from the state's tile (docs/kernels.md counts when that is worth it).
+//     again from the state's tile (docs/kernels.md counts when that is worth it).
 //
 // Device memory throughout; `stream` is a cudaStream_t. Tensors of states, outputs and gradients: f32, or all bf16 with
 // Product::bf16; weights, statistics and gradients of weights: f32. Each may be a slice of channels: partial channels
