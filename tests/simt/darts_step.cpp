@@ -41,8 +41,8 @@ class Step {
   /// The operations that lead from a state to a node.
   struct Edge {
     int state, node;
-    std::vector<Op> first;   // read the state
-    std::vector<Op> second;  // read an output of `first`
+    std::vector<Op> first;       // read the state
+    std::vector<Op> second;      // read an output of `first`
     std::vector<TensorView> dz;  // gradients of the sources of `second`
   };
   struct State {
@@ -189,8 +189,7 @@ void Step::forward_states(const std::vector<State>& states, const std::vector<in
   add("state_bundle_forward (second stages)", state_bundle_forward_cost(1, second.bundles));
 }
 
-std::vector<NodeTerm> Step::terms_of(int node, const std::vector<State>& states,
-                                     const std::vector<Edge>& edges) const {
+std::vector<NodeTerm> Step::terms_of(int node, const std::vector<State>& states, const std::vector<Edge>& edges) const {
   std::vector<NodeTerm> terms;
   for (const Edge& e : edges) {
     if (e.node != node) continue;
@@ -201,8 +200,8 @@ std::vector<NodeTerm> Step::terms_of(int node, const std::vector<State>& states,
         const Op& next = e.second[stage++];
         terms.push_back({{}, next.candidate, 1, next.y, next.normalisation, next.weight});
       } else {
-        terms.push_back({source, op.candidate, op.stride, op.recompute ? TensorView() : op.y, op.normalisation,
-                         op.weight});
+        terms.push_back(
+            {source, op.candidate, op.stride, op.recompute ? TensorView() : op.y, op.normalisation, op.weight});
       }
     }
   }
@@ -274,8 +273,8 @@ void Step::cell(int index) {
     s.stride = reduction ? 2 : 1;
   Output out{activation(side, nodes * channels), activation(side, nodes * channels)};
   for (int n = 0; n < nodes; ++n) {
-    states->push_back({{slice(out.x, n * channels, channels), {}}, slice(out.dx, n * channels, channels),
-                       Write::accumulate, {}, 1});
+    states->push_back(
+        {{slice(out.x, n * channels, channels), {}}, slice(out.dx, n * channels, channels), Write::accumulate, {}, 1});
   }
   auto edges = std::make_shared<std::vector<Edge>>();
   for (int n = 0; n < nodes; ++n) {
@@ -284,7 +283,8 @@ void Step::cell(int index) {
   }
   for (int n = 0; n < nodes; ++n) {
     forward_states(*states, n == 0 ? std::vector<int>{0, 1} : std::vector<int>{n + 1}, *edges);
-    add("node_forward", node_forward_cost(terms_of(n, *states, *edges), (*states)[static_cast<std::size_t>(n + 2)].source.x));
+    add("node_forward",
+        node_forward_cost(terms_of(n, *states, *edges), (*states)[static_cast<std::size_t>(n + 2)].source.x));
   }
 
   outputs_.push_back(out);
@@ -295,7 +295,8 @@ void Step::cell(int index) {
     for (int n = 0; n < nodes; ++n)
       node_gradients.push_back((*states)[static_cast<std::size_t>(n + 2)].dx);
     for (int n = nodes - 1; n >= 0; --n) {
-      add("node_backward", node_backward_cost(terms_of(n, *states, *edges), node_gradients[static_cast<std::size_t>(n)]));
+      add("node_backward",
+          node_backward_cost(terms_of(n, *states, *edges), node_gradients[static_cast<std::size_t>(n)]));
       // The architecture's gradient needs nothing of what lies before the first cell's nodes.
       if (n == 0 && first_cell && !o_.weight_step) return;
       backward_states(*states, n == 0 ? std::vector<int>{0, 1} : std::vector<int>{n + 1}, *edges, node_gradients);
@@ -307,8 +308,8 @@ void Step::cell(int index) {
       const auto out_elements = static_cast<double>(s.dx.elements());
       const double product = 2.0 * out_elements * static_cast<double>(input.x.channels());
       const auto size = static_cast<double>(size_of(o_.dtype));
-      add("preprocess backward", {1, (2.0 * out_elements + in * (input.written ? 3.0 : 2.0)) * size, 3.0 * out_elements + in,
-                                  product * (o_.weight_step ? 2.0 : 1.0)});
+      add("preprocess backward", {1, (2.0 * out_elements + in * (input.written ? 3.0 : 2.0)) * size,
+                                  3.0 * out_elements + in, product * (o_.weight_step ? 2.0 : 1.0)});
       input.written = true;
     }
   });
