@@ -1,0 +1,369 @@
+#pragma once
+
+#include "core/ptx.cuh"
+#include "core/vec.cuh"
+#include "core/warp_product.cuh"
+
+#include <cstdint>
+
+// What the kernels of a state's candidate operations share (separable_bundle.hpp, node_reduction.hpp): a block computes
+// a tile of 4096 output elements, that is 4096 / Channels pixels with all their channels, so that whatever the number
+// of channels each of 256 threads owns 16 elements and each of 8 warps 4 accumulators of 16x8.
+//
+//   source region --depthwise--> d [pixels, Channels] --product with the pointwise weights--> y, in registers
+//   (shared memory, with halo)   (shared memory)          (tensor cores)
+//
+// Two divisions of a tile among threads: *strips* for what slides windows (two channels of 4 pixels in each of two
+// rows) and *fragments* for what comes out of products (TileFragments).
+namespace dnas::kernels::cuda {
+
+inline constexpr int tile_elements = 4096;
+inline constexpr int tile_threads = 256;
+inline constexpr int tile_warps = tile_threads / 32;
+inline constexpr int max_tile_channels = 64;
+
+/// A tile of output pixels with Channels (16, 32 or 64) channels; tensors with fewer are filled up with zeros.
+template <int Channels>
+struct Tile {
+  static_assert(Channels == 16 || Channels == 32 || Channels == 64);
+  static constexpr int pixels = tile_elements / Channels;
+  static constexpr int width = Channels == 64 ? 8 : 16;
+  static constexpr int height = pixels / width;
+};
+
+/// One image of a tensor.
+template <typename T>
+struct Image {
+  T* data;
+  std::int64_t pixel_stride;  // elements
+  int height, width;
+  int channels;
+  bool vectorised;  // 16-byte accesses are allowed at every pixel
+
+  [[nodiscard]] __device__ __forceinline__ bool contains(int row, int column) const {
+    return static_cast<unsigned>(row) < static_cast<unsigned>(height) &&
+           static_cast<unsigned>(column) < static_cast<unsigned>(width);
+  }
+  [[nodiscard]] __device__ __forceinline__ T* at(int row, int column) const {
+    return data + (std::int64_t{row} * width + column) * pixel_stride;
+  }
+};
+
+/// A rectangle of an image, which may reach beyond it.
+struct Region {
+  int row, column;  // first
+  int rows, columns;
+};
+
+// --- shared memory --------------------------------------------------------------------------------------------------
+
+/// Starts the copy of a region to `tile`, [rows, columns, operand_pitch<P>(Channels)], zeros where the image or its
+/// channels end. All threads call it; cp_async_wait and a barrier complete it.
+template <Product P, int Channels>
+__device__ __forceinline__ void load_region(const Image<const Operand<P>>& image, const Region& region,
+                                            Operand<P>* tile) {
+  constexpr int pitch = operand_pitch<P>(Channels);
+  constexpr int vector = 16 / static_cast<int>(sizeof(Operand<P>));
+  const int pixels = region.rows * region.columns;
+  if (image.vectorised) {
+    constexpr int vectors = Channels / vector;
+    for (int i = static_cast<int>(threadIdx.x); i < pixels * vectors; i += tile_threads) {
+      const int channel = i % vectors * vector;
+      const int pixel = i / vectors;
+      const int row = region.row + pixel / region.columns;
+      const int column = region.column + pixel % region.columns;
+      const bool inside = image.contains(row, column) && channel < image.channels;
+      cp_async<16>(tile + pixel * pitch + channel, inside ? image.at(row, column) + channel : image.data,
+                   inside ? 16 : 0);
+    }
+  } else {
+    for (int i = static_cast<int>(threadIdx.x); i < pixels * Channels; i += tile_threads) {
+      const int channel = i % Channels;
+      const int pixel = i / Channels;
+      const int row = region.row + pixel / region.columns;
+      const int column = region.column + pixel % region.columns;
+      const bool inside = image.contains(row, column) && channel < image.channels;
+      store_operand(tile + pixel * pitch + channel, inside ? load<1>(image.at(row, column) + channel).lane[0] : 0.0F);
+    }
+  }
+  cp_async_commit();
+}
+
+/// (x - mean) * rstd in place, and 0 where the image ends; normalisation [2, channels]. Between barriers.
+template <Product P, int Channels>
+__device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& image, const Region& region,
+                                                 const float* normalisation, Operand<P>* tile) {
+  constexpr int pitch = operand_pitch<P>(Channels);
+  constexpr int pairs = Channels / 2;
+  // A thread keeps its pair of channels: tile_threads is a multiple of their number.
+  const int channel = static_cast<int>(threadIdx.x) % pairs * 2;
+  float mean[2];
+  float rstd[2];
+  for (int i = 0; i < 2; ++i) {
+    const bool exists = channel + i < image.channels;
+    mean[i] = exists ? normalisation[channel + i] : 0.0F;
+    rstd[i] = exists ? normalisation[image.channels + channel + i] : 0.0F;
+  }
+  for (int pixel = static_cast<int>(threadIdx.x) / pairs; pixel < region.rows * region.columns;
+       pixel += tile_threads / pairs) {
+    const bool inside = image.contains(region.row + pixel / region.columns, region.column + pixel % region.columns);
+    Operand<P>* const at = tile + pixel * pitch + channel;
+    Vec<2> value = load<2>(at);
+    for (int i = 0; i < 2; ++i)
+      value.lane[i] = inside ? (value.lane[i] - mean[i]) * rstd[i] : 0.0F;
+    store(at, value);
+  }
+}
+
+/// Depthwise filter [kernel, kernel, channels] to `filter` [kernel * kernel, Channels].
+template <int Channels>
+__device__ __forceinline__ void load_filter(const float* from, int taps, int channels, float* filter) {
+  for (int i = static_cast<int>(threadIdx.x); i < taps * Channels; i += tile_threads) {
+    const int channel = i % Channels;
+    filter[i] = channel < channels ? from[i / Channels * channels + channel] : 0.0F;
+  }
+}
+
+/// Pointwise weights [out, in] to `weights` [Channels, operand_pitch<P>(Channels)], by rows of `out` or, Transposed, of
+/// `in`.
+template <Product P, int Channels, bool Transposed = false>
+__device__ __forceinline__ void load_pointwise(const float* from, int out, int in, Operand<P>* weights) {
+  constexpr int pitch = operand_pitch<P>(Channels);
+  for (int i = static_cast<int>(threadIdx.x); i < Channels * Channels; i += tile_threads) {
+    const int row = i / Channels;  // of `from`
+    const int column = i % Channels;
+    const float value = row < out && column < in ? from[row * in + column] : 0.0F;
+    store_operand(weights + (Transposed ? column * pitch + row : row * pitch + column), value);
+  }
+}
+
+// --- strips ---------------------------------------------------------------------------------------------------------
+
+/// A thread's two channels of 2 x 4 pixels of a tile. The two rows lie `spacing` apart, so that they share the rows
+/// that a window of that dilation reads.
+template <int Channels>
+struct Strip {
+  static constexpr int columns = 4;
+  static constexpr int rows = 2;
+  int channel;  // first of the two
+  int row;      // first of the two
+  int column;   // first of the four
+  int spacing;
+
+  /// `spacing_`: 1, 2 or, where it divides the rows so, more; callers with another dilation take 1.
+  __device__ __forceinline__ explicit Strip(int spacing_) : spacing(spacing_) {
+    constexpr int pairs = Channels / 2;
+    constexpr int across = Tile<Channels>::width / columns;
+    const int thread = static_cast<int>(threadIdx.x);
+    const int strip = thread / pairs;
+    channel = thread % pairs * 2;
+    column = strip % across * columns;
+    const int pair = strip / across;
+    row = pair / spacing * 2 * spacing + pair % spacing;
+  }
+  [[nodiscard]] __device__ __forceinline__ int row_of(int i) const { return row + i * spacing; }
+  /// Pixel (i, j) within the tile.
+  [[nodiscard]] __device__ __forceinline__ int pixel(int i, int j) const {
+    return row_of(i) * Tile<Channels>::width + column + j;
+  }
+};
+
+/// A window on a region in shared memory: output (row, column) of the tile sees with tap (a, b) the region's pixel (row
+/// * stride + first + a * dilation, column * stride + first + b * dilation), with first >= 0.
+struct Window {
+  int kernel, dilation, stride;
+  int first;
+};
+
+using StripSums = float[2][4][2];  // row, column, channel
+
+/// sum += relu(x) correlated with `filter` [Kernel * Kernel, Channels], for a strip of spacing Dilation (if at most 2).
+template <Product P, int Channels, int Kernel, int Dilation, int Stride, bool Relu = true>
+__device__ __forceinline__ void correlate_fixed(const Operand<P>* region, int region_columns, int first,
+                                                const float* filter, const Strip<Channels>& strip, StripSums& sum) {
+  constexpr int pitch = operand_pitch<P>(Channels);
+  constexpr int reach = Stride * 3 + (Kernel - 1) * Dilation + 1;  // columns that the strip reads in a row
+  // The second row of the strip sees the same region row with a tap that lies this much before that of the first.
+  constexpr int lag = Stride;
+  const Operand<P>* const corner =
+      region + ((strip.row * Stride + first) * region_columns + strip.column * Stride + first) * pitch + strip.channel;
+#pragma unroll
+  for (int a = 0; a < Kernel + lag; ++a) {
+    float x[reach][2];
+#pragma unroll
+    for (int i = 0; i < reach; ++i) {
+      // Taps of a dilated window with stride 2 skip every second column.
+      if (Stride == 2 && Dilation == 2 && i % 2 == 1) continue;
+      const Vec<2> value = load<2>(corner + (a * Dilation * region_columns + i) * pitch);
+      x[i][0] = Relu ? fmaxf(value.lane[0], 0.0F) : value.lane[0];
+      x[i][1] = Relu ? fmaxf(value.lane[1], 0.0F) : value.lane[1];
+    }
+#pragma unroll
+    for (int b = 0; b < Kernel; ++b) {
+#pragma unroll
+      for (int row = 0; row < 2; ++row) {
+        const int tap = a - row * lag;
+        if (tap < 0 || tap >= Kernel) continue;
+        const Vec<2> w = load<2>(filter + (tap * Kernel + b) * Channels + strip.channel);
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          sum[row][j][0] = fmaf(w.lane[0], x[j * Stride + b * Dilation][0], sum[row][j][0]);
+          sum[row][j][1] = fmaf(w.lane[1], x[j * Stride + b * Dilation][1], sum[row][j][1]);
+        }
+      }
+    }
+  }
+}
+
+/// Likewise for any window, one multiplication per load.
+template <Product P, int Channels, bool Relu = true>
+__device__ __forceinline__ void correlate_any(const Operand<P>* region, int region_columns, const Window& window,
+                                              const float* filter, const Strip<Channels>& strip, StripSums& sum) {
+  constexpr int pitch = operand_pitch<P>(Channels);
+#pragma unroll 1
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
+    const int a = window.first + tap / window.kernel * window.dilation;
+    const int b = window.first + tap % window.kernel * window.dilation;
+    const Vec<2> w = load<2>(filter + tap * Channels + strip.channel);
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const Vec<2> value = load<2>(
+            region +
+            ((strip.row_of(row) * window.stride + a) * region_columns + (strip.column + j) * window.stride + b) *
+                pitch +
+            strip.channel);
+        for (int i = 0; i < 2; ++i)
+          sum[row][j][i] = fmaf(w.lane[i], Relu ? fmaxf(value.lane[i], 0.0F) : value.lane[i], sum[row][j][i]);
+      }
+    }
+  }
+}
+
+/// Rows of a strip that suits a dilation.
+[[nodiscard]] __device__ __forceinline__ int spacing_for(int dilation) {
+  return dilation == 2 ? 2 : 1;
+}
+
+/// The depthwise convolution of relu(x) for a strip of spacing_for(window.dilation); the windows of the usual
+/// candidates run unrolled.
+template <Product P, int Channels>
+__device__ __forceinline__ void correlate(const Operand<P>* region, int region_columns, const Window& window,
+                                          const float* filter, const Strip<Channels>& strip, StripSums& sum) {
+  const auto is = [&](int kernel, int dilation) { return window.kernel == kernel && window.dilation == dilation; };
+  const auto run = [&](auto kernel, auto dilation) {
+    constexpr int k = decltype(kernel)::value;
+    constexpr int d = decltype(dilation)::value;
+    if (window.stride == 1) {
+      correlate_fixed<P, Channels, k, d, 1>(region, region_columns, window.first, filter, strip, sum);
+    } else {
+      correlate_fixed<P, Channels, k, d, 2>(region, region_columns, window.first, filter, strip, sum);
+    }
+  };
+  using std::integral_constant;
+  if (is(3, 1)) {
+    run(integral_constant<int, 3>{}, integral_constant<int, 1>{});
+  } else if (is(5, 1)) {
+    run(integral_constant<int, 5>{}, integral_constant<int, 1>{});
+  } else if (is(3, 2)) {
+    run(integral_constant<int, 3>{}, integral_constant<int, 2>{});
+  } else if (is(5, 2)) {
+    run(integral_constant<int, 5>{}, integral_constant<int, 2>{});
+  } else {
+    correlate_any<P, Channels>(region, region_columns, window, filter, strip, sum);
+  }
+}
+
+/// Writes a strip's values to `tile` [pixels, operand_pitch<P>(Channels)].
+template <Product P, int Channels>
+__device__ __forceinline__ void store_strip(const Strip<Channels>& strip, const StripSums& sum, Operand<P>* tile) {
+#pragma unroll
+  for (int row = 0; row < 2; ++row) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      store(tile + strip.pixel(row, j) * operand_pitch<P>(Channels) + strip.channel,
+            Vec<2>{{sum[row][j][0], sum[row][j][1]}});
+    }
+  }
+}
+
+// --- fragments ------------------------------------------------------------------------------------------------------
+
+/// The 16 elements of a tile that a thread holds after a product: value[i][e] belongs to pixel(i, e / 2) and
+/// channel(i) + e % 2.
+template <int Channels>
+struct TileFragments {
+  static constexpr int count = 4;
+  static constexpr int across = Channels / 8;               // accumulators side by side
+  static constexpr int together = across < 4 ? across : 4;  // of a warp, side by side
+  float value[count][4] = {};
+
+  [[nodiscard]] __device__ __forceinline__ static int first() { return static_cast<int>(threadIdx.x) / 32 * count; }
+  /// First pixel and first channel of accumulator i of this warp.
+  [[nodiscard]] __device__ __forceinline__ static int first_pixel(int i) { return (first() + i) / across * 16; }
+  [[nodiscard]] __device__ __forceinline__ static int first_channel(int i) { return (first() + i) % across * 8; }
+
+  [[nodiscard]] __device__ __forceinline__ static int pixel(int i, int half) {
+    return first_pixel(i) + static_cast<int>(threadIdx.x) % 32 / 4 + half * 8;
+  }
+  [[nodiscard]] __device__ __forceinline__ static int channel(int i) {
+    return first_channel(i) + static_cast<int>(threadIdx.x) % 4 * 2;
+  }
+
+  /// value += a b^T: a [pixels, Channels] and b [Channels, Channels] in shared memory, rows operand_pitch apart.
+  template <Product P>
+  __device__ __forceinline__ void multiply(const Operand<P>* a, const Operand<P>* b) {
+    constexpr int pitch = operand_pitch<P>(Channels);
+#pragma unroll
+    for (int i = 0; i < count; i += together) {
+      multiply_rows<P, Channels, together>(reinterpret_cast<float(&)[together][4]>(value[i]),
+                                           a + first_pixel(i) * pitch, pitch, b + first_channel(i) * pitch, pitch);
+    }
+  }
+
+  /// Calls body(i, e, pixel, channel) for the elements of this thread.
+  template <typename Body>
+  __device__ __forceinline__ static void for_each(Body&& body) {
+#pragma unroll
+    for (int i = 0; i < count; ++i) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        body(i, e, pixel(i, e / 2), channel(i) + e % 2);
+    }
+  }
+};
+
+/// Sums over the pixels of a tile, per channel. `sums` [tile_warps, Channels] in shared memory receives the part of
+/// each warp; after a barrier, add_warps() gives the sum of a channel. element(i, e) is the value at fragment position
+/// (i, e), 0 where the tile reaches beyond the image.
+template <int Channels, typename Element>
+__device__ __forceinline__ void sum_pixels(float* sums, Element&& element) {
+  using Fragments = TileFragments<Channels>;
+  const int thread = static_cast<int>(threadIdx.x);
+#pragma unroll
+  for (int j = 0; j < Fragments::together; ++j) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float sum = 0.0F;
+#pragma unroll
+      for (int i = j; i < Fragments::count; i += Fragments::together)
+        sum += element(i, half) + element(i, half + 2);
+      for (int offset = 4; offset < 32; offset *= 2)
+        sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
+      if (thread % 32 < 4) sums[thread / 32 * Channels + Fragments::channel(j) + half] = sum;
+    }
+  }
+}
+
+template <int Channels>
+[[nodiscard]] __device__ __forceinline__ float add_warps(const float* sums, int channel) {
+  // With 64 channels a warp holds half of them.
+  constexpr int step = TileFragments<Channels>::across / TileFragments<Channels>::together;
+  float sum = 0.0F;
+  for (int warp = channel / 32 % step; warp < tile_warps; warp += step)
+    sum += sums[warp * Channels + channel];
+  return sum;
+}
+
+}  // namespace dnas::kernels::cuda
