@@ -98,7 +98,7 @@ __global__ void last_block(int* partial, unsigned* arrived, int* sum) {
     partial[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
     if constexpr (FenceBefore) __threadfence();
     *last = atomicAdd(arrived, 1U) == gridDim.x - 1;
-    if constexpr (FenceAfter) __threadfence();
+    if (FenceAfter && *last) __threadfence();
   }
   __syncthreads();
   if (*last && threadIdx.x == 0) {
@@ -110,7 +110,9 @@ __global__ void last_block(int* partial, unsigned* arrived, int* sum) {
   }
 }
 
-__global__ inline void one_cell(int* cell) {
+/// All threads write to one place.
+template <bool OfBlocks>
+__global__ void one_cell(int* cell) {
   *cell = static_cast<int>(blockIdx.x + threadIdx.x);
 }
 

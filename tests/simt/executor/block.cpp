@@ -8,7 +8,8 @@ namespace dnas::simt {
 namespace {
 
 std::string text(uint3 index) {
-  return std::string("(") + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) + ")";
+  return std::string("(") + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) +
+         ")";
 }
 
 uint3 position(std::uint64_t number, dim3 extent) {
@@ -77,6 +78,9 @@ void Block::begin(Grid& grid, std::uint64_t number) {
   memory_.begin_block(grid.shared_bytes);
   barrier_.waiting.clear();
   if (threads_.size() < count_) threads_.resize(count_);
+  // A new fiber knows what its maker did. Made by the worker, threads know nothing of each other.
+  while (thread_sanitizer && fibers_.size() < count_)
+    fibers_.push_back(std::make_unique<Fiber>(fiber_main));
   for (unsigned i = 0; i < count_; ++i) {
     Thread& thread = threads_[i];
     thread.index = position(i, grid.block);
@@ -173,11 +177,7 @@ void Block::after_return(Thread& thread) {
 }
 
 Fiber* Block::fiber_for(const Thread& thread) {
-  if (thread_sanitizer) {
-    while (fibers_.size() <= thread.number)
-      fibers_.push_back(std::make_unique<Fiber>(fiber_main));
-    return fibers_[thread.number].get();
-  }
+  if (thread_sanitizer) return fibers_[thread.number].get();
   if (idle_fibers_.empty()) return fibers_.emplace_back(std::make_unique<Fiber>(fiber_main)).get();
   Fiber* const fiber = idle_fibers_.back();
   idle_fibers_.pop_back();
@@ -352,8 +352,8 @@ void Block::start_copy(void* to, const void* from, int bytes, int valid, const P
 
 std::string Block::describe(const std::string& what, const Thread* who) const {
   const Settings& settings = grid_->settings;
-  return std::string("block ") + text(::blockIdx) + (who != nullptr ? ", thread " + text(who->index) : std::string()) + ": " + what +
-         " [schedule " + name(settings.schedule) +
+  return std::string("block ") + text(::blockIdx) + (who != nullptr ? ", thread " + text(who->index) : std::string()) +
+         ": " + what + " [schedule " + name(settings.schedule) +
          (settings.schedule == Schedule::shuffled ? ", seed " + std::to_string(settings.seed) : std::string()) + "]";
 }
 
