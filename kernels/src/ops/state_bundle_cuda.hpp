@@ -35,14 +35,18 @@ enum class CandidateKind : std::uint8_t {
   max_pool,   ///< of the source as it is, over the window's positions inside the image
   avg_pool,   ///< likewise
   identity,   ///< the source itself; stride 1
+  /// relu, then two 1x1 convolutions with stride 2, the second of the pixels one further down and right (0 beyond the
+  /// image): `pointwise` [C_k, C], the rows of the first, which make the first C_k / 2 channels, above those of the
+  /// second
+  factorised_reduce,
 };
 
 /// A candidate operation without its tensors of the batch.
 struct Candidate {
   CandidateKind kind = CandidateKind::identity;
-  SeparableWindow window;  ///< not of identity
+  SeparableWindow window;  ///< of separable and the pools
   TensorView filter;       ///< [kernel, kernel, C]; separable only
-  TensorView pointwise;    ///< [C_k, C]; separable only
+  TensorView pointwise;    ///< [C_k, C]; separable and factorised_reduce
 };
 
 // --- forward --------------------------------------------------------------------------------------------------------
