@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -23,9 +24,13 @@ constexpr SeparableWindow pool_3{3, 1, 1};
 
 class Step {
  public:
-  explicit Step(const DartsStepOptions& options) : o_(options) {}
+  explicit Step(const DartsStepOptions& options) : o_(options), next_(options.base) {}
 
   std::vector<StepLaunch> build();
+  StepMemory memory() {
+    memory_.bytes = next_ - o_.base;
+    return std::move(memory_);
+  }
 
  private:
   /// A candidate with everything that either pass needs of it.
@@ -59,10 +64,18 @@ class Step {
     bool written = false;  // dx has a first contribution
   };
 
+  void* take(std::size_t bytes) {
+    void* const address = reinterpret_cast<void*>(next_);  // NOLINT(performance-no-int-to-ptr)
+    next_ += (bytes + 255) / 256 * 256;
+    return address;
+  }
+  std::span<std::byte> workspace(std::size_t bytes) {
+    memory_.workspaces.emplace_back(static_cast<std::byte*>(take(bytes)), bytes);
+    return memory_.workspaces.back();
+  }
   TensorView tensor(const Shape& shape, DType dtype) {
-    TensorView view(reinterpret_cast<void*>(next_), shape, dtype);  // NOLINT(performance-no-int-to-ptr)
-    next_ += (static_cast<std::uintptr_t>(shape.elements()) * size_of(dtype) + 255) / 256 * 256;
-    return view;
+    memory_.tensors.emplace_back(take(static_cast<std::size_t>(shape.elements()) * size_of(dtype)), shape, dtype);
+    return memory_.tensors.back();
   }
   TensorView activation(std::int64_t side, std::int64_t channels) {
     return tensor({o_.batch, side, side, channels}, o_.dtype);
@@ -87,10 +100,11 @@ class Step {
   void backward_states(std::vector<State>& states, const std::vector<int>& which, std::vector<Edge>& edges,
                        const std::vector<TensorView>& node_gradients);
   std::vector<NodeTerm> terms_of(int node, const std::vector<State>& states, const std::vector<Edge>& edges) const;
-  std::vector<TensorView> gradients_of(int node, const std::vector<Edge>& edges) const;
+  [[maybe_unused]] std::vector<TensorView> gradients_of(int node, const std::vector<Edge>& edges) const;
 
   DartsStepOptions o_;
-  std::uintptr_t next_ = std::uintptr_t{1} << 40;
+  std::uintptr_t next_;
+  StepMemory memory_;
   std::vector<StepLaunch> launches_;
   std::vector<std::function<void()>> backward_;  // of the cells, in the order of the forward pass
   std::deque<Output> outputs_;                   // of stem and cells
@@ -115,20 +129,20 @@ Step::Edge Step::edge(int state, int node, const State& from, std::int64_t chann
   Edge e{state, node, {}, {}, {}};
   std::int32_t weight = 8 * (node * (node + 3) / 2 + state);  // two edges for the first node, then one more for each
   const auto op = [&](CandidateKind kind, const SeparableWindow& window, int stride) {
-    Op op;
-    op.candidate.kind = kind;
-    op.candidate.window = window;
+    Op made;
+    made.candidate.kind = kind;
+    made.candidate.window = window;
     if (kind == CandidateKind::separable) {
-      op.candidate.filter = f32({window.kernel, window.kernel, channels});
-      op.y = activation(side, channels);
+      made.candidate.filter = f32({window.kernel, window.kernel, channels});
+      made.y = activation(side, channels);
     }
-    if (kind == CandidateKind::factorised_reduce) op.y = activation(side, channels);
-    if (op.y) op.candidate.pointwise = f32({channels, channels});
-    if (kind != CandidateKind::identity) op.normalisation = f32({normalisation_rows, channels});
-    op.gradient = f32({normalisation_gradient_rows, channels});
-    op.stride = stride;
-    op.weight = ++weight;  // 0 is `none`
-    return op;
+    if (kind == CandidateKind::factorised_reduce) made.y = activation(side, channels);
+    if (made.y) made.candidate.pointwise = f32({channels, channels});
+    if (kind != CandidateKind::identity) made.normalisation = f32({normalisation_rows, channels});
+    made.gradient = f32({normalisation_gradient_rows, channels});
+    made.stride = stride;
+    made.weight = ++weight;  // 0 is `none`
+    return made;
   };
   const int s = from.stride;
   e.first.push_back(op(CandidateKind::max_pool, pool_3, s));
@@ -356,8 +370,11 @@ std::vector<StepLaunch> Step::build() {
 
 }  // namespace
 
-std::vector<StepLaunch> darts_step(const DartsStepOptions& options) {
-  return Step(options).build();
+std::vector<StepLaunch> darts_step(const DartsStepOptions& options, StepMemory* memory) {
+  Step step(options);
+  std::vector<StepLaunch> launches = step.build();
+  if (memory != nullptr) *memory = step.memory();
+  return launches;
 }
 
 }  // namespace dnas::simt
