@@ -98,7 +98,7 @@ __global__ void last_block(int* partial, unsigned* arrived, int* sum) {
     partial[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
     if constexpr (FenceBefore) __threadfence();
     *last = atomicAdd(arrived, 1U) == gridDim.x - 1;
-    if (FenceAfter && *last) __threadfence();
+    if constexpr (FenceAfter) __threadfence();
   }
   __syncthreads();
   if (*last && threadIdx.x == 0) {

@@ -73,6 +73,7 @@ void Block::begin(Grid& grid, std::uint64_t number) {
   count_ = grid.block.x * grid.block.y * grid.block.z;
   alive_ = count_;
   atomic_seen_ = false;
+  if (thread_sanitizer) fences_ = std::make_unique<OrderingPoint>();
   random_ = Random(grid.settings.seed, number);
   ready_.reset(grid.settings.schedule, &random_);
   memory_.begin_block(grid.shared_bytes);
@@ -223,18 +224,20 @@ void Block::yield_at_random() {
   if (grid_->settings.schedule == Schedule::shuffled && random_.below(8) == 0) yield();
 }
 
+/// Whoever sees the value of an atomic, and passes a fence then, sees what its block had fenced before the atomic.
 void Block::at_atomic() {
   const InExecutor guard;
   yield_at_random();
+  if (thread_sanitizer) courier_.carry(*fences_, grid_->atomics);
   atomic_seen_ = true;
 }
 
-/// A fence publishes what its thread did. It makes visible what others published only after an atomic, whose value may
-/// have told that they did; a fence before any atomic of the block makes nothing visible.
 void Block::at_fence() {
   const InExecutor guard;
-  grid_->fences.publish();
-  if (atomic_seen_) grid_->fences.observe();
+  if (thread_sanitizer) {
+    fences_->publish();
+    if (atomic_seen_) grid_->atomics.observe();
+  }
   yield_at_random();
 }
 
