@@ -17,8 +17,13 @@ constexpr int threads = 256;
 constexpr int tile_pixels = 64;
 constexpr int depth = 32;                    // input channels that are in shared memory at a time, forward
 constexpr int max_columns = 64;              // channels of a tile of the product
-constexpr int target_blocks = 4 * 132;       // what an H100 holds at a time
+constexpr int multiprocessors = 132;         // of an H100
 constexpr int warp_rows = tile_pixels / 16;  // warps side by side cover the columns: 8 warps, 4 x 2
+
+/// Blocks that a multiprocessor has registers for, with tiles of so many columns.
+constexpr int resident_blocks(int columns) {
+  return columns == 16 ? 3 : 2;
+}
 
 // --- what the kernels are given -------------------------------------------------------------------------------------
 
@@ -194,7 +199,7 @@ struct ForwardLoader {
 /// Tiles blockIdx.x * tiles_per_block ... of y, of the channels of tile blockIdx.y; then, in the last block of these
 /// channels, their statistics.
 template <Product P, int Columns>
-__global__ void __launch_bounds__(threads, 2)
+__global__ void __launch_bounds__(threads, resident_blocks(Columns))
     forward_kernel(const __grid_constant__ Geometry geometry, const Source<Operand<P>> source, Operand<P>* y,
                    std::int64_t y_stride, bool pairs, int tiles_per_block, const Statistics statistics) {
   using T = Operand<P>;
@@ -229,7 +234,7 @@ __global__ void __launch_bounds__(threads, 2)
     load_normalisation(source.normalisation, 0, padded, geometry.in, rows);
     __syncthreads();
   }
-  float shift[tiles][2] = {};
+  const bool wanted = statistics.normalisation != nullptr;
   float sum[tiles][2] = {};
   float square[tiles][2] = {};
   float d[tiles][4] = {};
@@ -253,7 +258,7 @@ __global__ void __launch_bounds__(threads, 2)
     multiply_rows<P, depth, tiles>(d, a + (turn % 2 * tile_pixels + warp_row * 16) * pitch, pitch,
                                    b + (turn % 2 * Columns + warp_column) * pitch, pitch);
     if (tile_ends) {
-      if (statistics.normalisation != nullptr && tile == 0) {
+      if (wanted && tile == 0) {
         // The block's first pixel is what its sums are about.
         if (my_row == 0) {
 #pragma unroll
@@ -263,11 +268,6 @@ __global__ void __launch_bounds__(threads, 2)
           }
         }
         __syncthreads();
-#pragma unroll
-        for (int j = 0; j < tiles; ++j) {
-          shift[j][0] = shifts[my_column + 8 * j];
-          shift[j][1] = shifts[my_column + 8 * j + 1];
-        }
       }
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
@@ -286,7 +286,7 @@ __global__ void __launch_bounds__(threads, 2)
             }
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
-              const float above = as_stored(d[j][2 * i + e], y) - shift[j][e];
+              const float above = as_stored(d[j][2 * i + e], y) - (wanted ? shifts[c + e] : 0.0F);
               sum[j][e] += above;
               square[j][e] = fmaf(above, above, square[j][e]);
             }
@@ -307,7 +307,7 @@ __global__ void __launch_bounds__(threads, 2)
                  b + (turn + 1) % 2 * Columns * pitch);
     }
   }
-  if (statistics.normalisation == nullptr) return;
+  if (!wanted) return;
 
 #pragma unroll
   for (int j = 0; j < tiles; ++j) {
@@ -364,7 +364,7 @@ __device__ __forceinline__ void load_dy(const Geometry& geometry, const Half& ha
   constexpr int vector = elements16<T>;
   constexpr int vectors = Columns / vector;
   constexpr int total = tile_pixels * vectors;
-#pragma unroll
+#pragma unroll 2  // more would not fit the registers
   for (int i = 0; i < (total + threads - 1) / threads; ++i) {
     const int at = static_cast<int>(threadIdx.x) + i * threads;
     if (total % threads != 0 && at >= total) break;
@@ -397,7 +397,7 @@ __device__ __forceinline__ void load_inputs(const Geometry& geometry, const Half
   using T = Operand<P>;
   constexpr int vector = elements16<T>;
   constexpr int vectors = max_columns / vector;
-#pragma unroll
+#pragma unroll 2
   for (int i = 0; i < tile_pixels * vectors / threads; ++i) {
     const int at = static_cast<int>(threadIdx.x) + i * threads;
     const int column = at % vectors * vector;
@@ -440,7 +440,7 @@ __device__ __forceinline__ void put_pair(T* to, int channel, int channels, bool 
 /// dx is wanted and sums over so many tiles of output channels. `parts` not null: dw is wanted, of output channels of
 /// tile blockIdx.z; parts [gridDim.y, gridDim.z, gridDim.x, Columns * max_columns].
 template <Product P, int Columns>
-__global__ void __launch_bounds__(threads, 2)
+__global__ void __launch_bounds__(threads, P == Product::bf16 ? 2 : resident_blocks(Columns))
     backward_kernel(const __grid_constant__ Geometry geometry, const Source<Operand<P>> source,
                     const Gradient<Operand<P>> gradient, Operand<P>* dx, std::int64_t dx_stride, bool dx_pairs,
                     bool dx_accumulate, int out_tiles, bool dw_accumulate, int tiles_per_block, float* parts,
@@ -591,9 +591,10 @@ int columns_for(std::int64_t channels) {
   return channels <= 16 ? 16 : channels <= 32 ? 32 : max_columns;
 }
 
-PointwiseTiling tiling(std::int64_t pixels, int channel_tiles, int output_tiles) {
+/// As many blocks as the device holds at a time, so that few partial results are left to add.
+PointwiseTiling tiling(std::int64_t pixels, int columns, int channel_tiles, int output_tiles) {
   const int tiles = ceil_div(pixels, tile_pixels);
-  const int wanted = std::max(1, target_blocks / (channel_tiles * output_tiles));
+  const int wanted = std::max(1, resident_blocks(columns) * multiprocessors / (channel_tiles * output_tiles));
   const int per_block = ceil_div(tiles, wanted);
   return {channel_tiles, output_tiles, per_block, ceil_div(tiles, per_block)};
 }
@@ -758,7 +759,7 @@ void backward(const char* operation, const Geometry& geometry, const PointwiseIn
       return;
     }
     if (want_dw) submit(plan, {}, true);
-    if (to.dx) submit(tiling(geometry.pixels, plan.channel_tiles, 1), to.dx, false);
+    if (to.dx) submit(tiling(geometry.pixels, columns, plan.channel_tiles, 1), to.dx, false);
   });
 }
 
@@ -766,13 +767,15 @@ void backward(const char* operation, const Geometry& geometry, const PointwiseIn
 
 PointwiseTiling pointwise_forward_tiling(std::int64_t pixels, std::int64_t out_channels, int halves) {
   const std::int64_t channels = out_channels / halves;
-  return tiling(pixels, halves * ceil_div(channels, columns_for(channels)), 1);
+  const int columns = columns_for(channels);
+  return tiling(pixels, columns, halves * ceil_div(channels, columns), 1);
 }
 
 PointwiseTiling pointwise_backward_tiling(std::int64_t pixels, std::int64_t in_channels, std::int64_t out_channels,
                                           int halves) {
   const std::int64_t channels = out_channels / halves;
-  return tiling(pixels, halves * ceil_div(in_channels, max_columns), ceil_div(channels, columns_for(channels)));
+  const int columns = columns_for(channels);
+  return tiling(pixels, columns, halves * ceil_div(in_channels, max_columns), ceil_div(channels, columns));
 }
 
 std::size_t pointwise_conv_forward_workspace(const Shape& y) {
