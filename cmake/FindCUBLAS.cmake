@@ -6,7 +6,7 @@
 #
 # Hints: CUBLAS_ROOT, as a CMake or environment variable; then the toolkit's folders.
 find_path(CUBLAS_INCLUDE_DIR NAMES cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(CUBLAS_LT_LIBRARY NAMES cublasLt libcublasLt.so.13 libcublasLt.so.12 HINTS ${CUDAToolkit_LIBRARY_DIR}
+find_library(CUBLAS_LT_LIBRARY NAMES cublasLt libcublasLt.so.13 libcublasLt.so.12 NAMES_PER_DIR HINTS ${CUDAToolkit_LIBRARY_DIR}
              PATH_SUFFIXES lib64 lib)
 mark_as_advanced(CUBLAS_INCLUDE_DIR CUBLAS_LT_LIBRARY)
 

@@ -73,7 +73,9 @@ TEST(MatmulPlan, RefusesTypesThatDoNotFitTheProduct) {
 
 TEST(MatmulPlan, WithoutAHandleTheLibrarySaysSo) {
   // All that can be said of the arguments is said before; what they reach then is cuBLASLt, and its status is readable.
-  EXPECT_THAT(linear_message([](Views&) {}), HasSubstr("CUBLAS_STATUS_"));
+  EXPECT_THAT(
+      linear_message([](Views&) {}),
+      testing::AllOf(testing::StartsWith("status: "), HasSubstr("CUBLAS_STATUS_"), HasSubstr("(matmul_cublaslt.cpp:")));
 }
 
 TEST(MatmulPlan, RefusesAStridedPointwiseConvolution) {

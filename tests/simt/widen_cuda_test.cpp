@@ -22,7 +22,7 @@ TEST_P(WidenCuda, AddsWhatBfloat16Holds) {
   simt::set_schedule(schedule);
   simt::DeviceArray values(count, 1);
   simt::DeviceArray y(count, 2, offset);
-  alignas(16) static std::uint16_t x[300000];
+  std::vector<std::uint16_t> x(count);
   std::vector<float> expected;
   for (std::size_t i = 0; i < count; ++i) {
     x[i] = test::to_bf16(values.values()[i]);
@@ -30,7 +30,7 @@ TEST_P(WidenCuda, AddsWhatBfloat16Holds) {
     expected.push_back(write == Write::accumulate ? y.values()[i] + wide : wide);
     if (write == Write::overwrite) y.values()[i] = std::numeric_limits<float>::quiet_NaN();
   }
-  cuda::widen(x, y.data(), static_cast<std::int64_t>(count), write, nullptr);
+  cuda::widen(x.data(), y.data(), static_cast<std::int64_t>(count), write, nullptr);
   for (std::size_t i = 0; i < count; ++i)
     ASSERT_EQ(y.values()[i], expected[i]) << i;
   EXPECT_TRUE(y.intact());

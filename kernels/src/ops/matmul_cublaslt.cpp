@@ -49,7 +49,6 @@ CublasLtDesc product_desc(const ColumnMajorProduct& p, const MatmulOptions& opti
   set(desc, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   if (options.bias) {
     set(desc, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(desc, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
     // Some versions look for algorithms only if there is an address. It is not read; run() sets the real one.
     constexpr std::uintptr_t somewhere = 4096;
     set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, somewhere);
