@@ -25,8 +25,8 @@ inline constexpr int max_tap_batch = 25;
 // --- staging --------------------------------------------------------------------------------------------------------
 // Asynchronous; all threads call. cp_async_wait and a barrier complete them.
 
-/// Rows `begin` to `end` of pointwise weights [out, in] to their rows of `weights` [Channels, weights_pitch], the rest 0.
-/// f32 whatever the product: a warp converts what it reads.
+/// Rows `begin` to `end` of pointwise weights [out, in] to their rows of `weights` [Channels, weights_pitch], the rest
+/// 0. f32 whatever the product: a warp converts what it reads.
 template <int Channels>
 __device__ __forceinline__ void stage_weights(const float* from, int begin, int end, int in, float* weights) {
   for (int i = static_cast<int>(threadIdx.x); i < Channels * Channels; i += tile_threads) {
@@ -227,7 +227,8 @@ __device__ __forceinline__ void sum_strips(float first, float second, int row, i
     first += __shfl_xor_sync(0xFFFFFFFFU, first, offset);
     second += __shfl_xor_sync(0xFFFFFFFFU, second, offset);
   }
-  if (thread % 32 < pairs) store(sums + (thread / 32 * rows + row) * Channels + thread % pairs * 2, Vec<2>{{first, second}});
+  if (thread % 32 < pairs)
+    store(sums + (thread / 32 * rows + row) * Channels + thread % pairs * 2, Vec<2>{{first, second}});
 }
 
 /// total [rows, channels] += sum over the warps. After a barrier; a thread always adds to the same elements.
@@ -358,11 +359,11 @@ __device__ __forceinline__ void gather_strided(const Gathered<P>& from, const Wi
     const int left = padding - tap % window.kernel * window.dilation;
     const int row = up & 1;
     const int column = left & 1;
-    const Operand<P>* const at = from.dd +
-                                 (((strip.row + row + up) / 2 + from.before) * from.columns +
-                                  (strip.column + column + left) / 2 + from.before) *
-                                     pitch +
-                                 strip.channel;
+    const Operand<P>* const at =
+        from.dd +
+        (((strip.row + row + up) / 2 + from.before) * from.columns + (strip.column + column + left) / 2 + from.before) *
+            pitch +
+        strip.channel;
     const Vec<2> w = load<2>(from.filter + tap * Channels + strip.channel);
     const Vec<2> value[2] = {load<2>(at), load<2>(at + pitch)};
     float sum[2] = {};

@@ -23,9 +23,10 @@ struct PoolTerm {
 template <int Channels>
 inline constexpr int pool_pitch = Channels + 4;
 
-/// For the outputs `region` of a pool: `gradient` [pixels, pool_pitch], the gradient of the output summed over the terms
-/// (of an average: of each position inside the image), 0 where the output image ends; `winner` [pixels, Channels], of
-/// a maximum: the position in its window that it came from. `state`: the tile's source with the halo `state_region`.
+/// For the outputs `region` of a pool: `gradient` [pixels, pool_pitch], the gradient of the output summed over the
+/// terms (of an average: of each position inside the image), 0 where the output image ends; `winner` [pixels,
+/// Channels], of a maximum: the position in its window that it came from. `state`: the tile's source with the halo
+/// `state_region`.
 template <Product P, int Channels, bool Max, typename TermOf>
 __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, const Region& state_region, int height,
                                                     int width, const PoolWindow& window, const Region& region,

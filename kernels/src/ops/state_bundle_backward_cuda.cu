@@ -69,7 +69,7 @@ struct Geometry {
   int out_tiles_down, out_tiles_across, out_tiles;  // of the output
   int tiles_per_block;
   int blocks_per_group, groups;
-  int before, rows, columns;              // the outputs that touch a tile of the state, of all separable candidates
+  int before, rows, columns;                 // the outputs that touch a tile of the state, of all separable candidates
   int pool_before, pool_rows, pool_columns;  // the state's pixels that those of all pools see
   int seen_before, seen_rows, seen_columns;  // the state's pixels that a tile of outputs sees
   // elements of the arrays in shared memory
@@ -214,10 +214,9 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
         outputs_seeing(tile.column, Tile<Channels>::width, reach, c.padding, geometry.stride, geometry.out_width);
     const Region part{rows.begin, columns.begin, rows.end - rows.begin, columns.end - columns.begin};
     if (part.rows > 0 && part.columns > 0) {
-      form_products<P, Channels>(
-          image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
-          image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width), shared.gradient_rows,
-          shared.weights, region, part, shared.region);
+      form_products<P, Channels>(image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
+                                 image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width),
+                                 shared.gradient_rows, shared.weights, region, part, shared.region);
     }
     cp_async_wait<0>();
     __syncthreads();
@@ -272,10 +271,10 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
       cp_async_wait<0>();
       __syncthreads();
       if (part.rows > 0 && part.columns > 0) {
-        form_products<P, Channels>(
-            image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
-            image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width), shared.gradient_rows,
-            shared.weights, region, part, shared.region + half * width * height * pitch);
+        form_products<P, Channels>(image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
+                                   image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width),
+                                   shared.gradient_rows, shared.weights, region, part,
+                                   shared.region + half * width * height * pitch);
       }
       __syncthreads();
     }
@@ -360,8 +359,7 @@ __device__ __forceinline__ void add_identities(const Launch& launch, const State
   const Geometry& geometry = launch.geometry;
   const CandidateArgument* const candidates = launch.candidates + state.pool_end;
   for (int k = 0; k < terms; ++k) {
-    stage_rows<Channels>(candidates[k].gradient, 4, candidates[k].g.channels,
-                         shared.gradient_rows + k * 4 * Channels);
+    stage_rows<Channels>(candidates[k].gradient, 4, candidates[k].g.channels, shared.gradient_rows + k * 4 * Channels);
   }
   cp_async_commit();
   cp_async_wait<0>();
@@ -377,12 +375,11 @@ __device__ __forceinline__ void add_identities(const Launch& launch, const State
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const Vec<2> value =
-            load_pair(g, tile.row + strip.row_of(i), tile.column + strip.column + j, strip.channel);
+        const Vec<2> value = load_pair(g, tile.row + strip.row_of(i), tile.column + strip.column + j, strip.channel);
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
-          dx[i][j][e] += fmaf(scale.lane[e], value.lane[e],
-                              fmaf(slope.lane[e], s[i][j][e] - centre.lane[e], offset.lane[e]));
+          dx[i][j][e] +=
+              fmaf(scale.lane[e], value.lane[e], fmaf(slope.lane[e], s[i][j][e] - centre.lane[e], offset.lane[e]));
         }
       }
     }
@@ -534,7 +531,7 @@ __device__ __forceinline__ void add_products(const Operand<P>* dy, const Operand
     add(thread / 16, thread % 16, sum);
   } else {
     constexpr int tiles = Channels / 16 * (Channels / 8) / tile_warps;  // of 16x8, per warp
-    constexpr int across = Channels / 8 / tiles;                       // warps
+    constexpr int across = Channels / 8 / tiles;                        // warps
     const int row = warp / across * 16;
     const int column = warp % across * tiles * 8;
     float part[tiles][4] = {};
@@ -819,7 +816,7 @@ void plan_arrays(Plan& plan, int stride, std::span<const StateGradient> states, 
                                              : operand_pitch<Product::tf32>(tile.channels);
   const int operand_bytes = product == Product::bf16 ? 2 : 4;
   const int tile_pixels = tile.height * tile.width;
-  int after_low = 0;   // how far the regions reach behind the first pixel ...
+  int after_low = 0;  // how far the regions reach behind the first pixel ...
   int pool_low = 0;
   int pool_high_rows = 0;
   int pool_high_columns = 0;
@@ -987,9 +984,18 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
     for (const CandidateGradient* c : sorted(from)) {
       const SeparableWindow& window = c->candidate.window;
       CandidateArgument& to = launch.candidates[candidate++];
-      to = {argument_of(c->y),        argument_of(c->g),     c->gradient.f32(),   c->candidate.filter.f32(),
-            c->candidate.pointwise.f32(), c->dfilter.f32(),      c->dpointwise.f32(), window.kernel,
-            window.dilation,              window.padding,        reserve(c->dfilter), reserve(c->dpointwise),
+      to = {argument_of(c->y),
+            argument_of(c->g),
+            c->gradient.f32(),
+            c->candidate.filter.f32(),
+            c->candidate.pointwise.f32(),
+            c->dfilter.f32(),
+            c->dpointwise.f32(),
+            window.kernel,
+            window.dilation,
+            window.padding,
+            reserve(c->dfilter),
+            reserve(c->dpointwise),
             c->candidate.kind};
       for (int order = order_of(c->candidate.kind); order < 5; ++order)
         ends[order] = candidate;
