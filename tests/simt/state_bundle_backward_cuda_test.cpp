@@ -610,6 +610,52 @@ const std::vector<Case> shapes{
     {"Normalised40", {2, 8, 8, 40}, 1, separable({{5, 1, 2}}, {40}), true},
 };
 
+constexpr SeparableWindow pool3{3, 1, 1};
+
+/// Every kind, as many edges and candidates of an edge would bring them, not in the kernel's order.
+std::vector<TestCandidate> all_kinds(std::int64_t channels, int stride) {
+  std::vector<TestCandidate> candidates{{CandidateKind::max_pool, pool3, channels},
+                                        {CandidateKind::avg_pool, pool3, channels},
+                                        {CandidateKind::separable, {3, 1, 1}, channels},
+                                        {CandidateKind::separable, {5, 2, 4}, channels},
+                                        {CandidateKind::max_pool, pool3, channels},
+                                        {CandidateKind::avg_pool, pool3, channels}};
+  const TestCandidate skip{stride == 1 ? CandidateKind::identity : CandidateKind::factorised_reduce, {}, channels};
+  candidates.insert(candidates.begin() + 1, skip);
+  candidates.push_back(skip);
+  return candidates;
+}
+
+const std::vector<Case> kinds{
+    {"AllKinds", {2, 9, 18, 16}, 1, all_kinds(16, 1)},
+    {"AllKindsStrided", {2, 18, 17, 16}, 2, all_kinds(16, 2)},
+    {"NormalisedKinds", {2, 9, 8, 16}, 1, all_kinds(16, 1), true},
+    {"NormalisedKindsStrided", {2, 9, 8, 16}, 2, all_kinds(16, 2), true},
+    {"Kinds32", {1, 10, 9, 32}, 1, all_kinds(32, 1)},
+    {"Kinds32Strided", {1, 17, 10, 32}, 2, all_kinds(32, 2)},
+    {"Kinds64", {1, 9, 6, 64}, 1, all_kinds(64, 1)},
+    {"Kinds64Strided", {1, 9, 18, 64}, 2, all_kinds(64, 2), true},
+};
+const std::vector<Case> kinds_f32{
+    {"Pools", {2, 20, 17, 16}, 1, {{CandidateKind::max_pool, pool3, 16}, {CandidateKind::avg_pool, pool3, 16}}},
+    {"RaggedKinds", {2, 5, 7, 5}, 1, all_kinds(5, 1), true, {1, 2}, {2, 1}},
+    {"RaggedKindsStrided", {2, 5, 7, 6}, 2, all_kinds(6, 2), true, {1, 2}, {2, 1}},
+    {"SliceOfKinds", {2, 6, 7, 4}, 1, all_kinds(4, 1), false, {4, 8}, {8, 4}},
+    {"OtherPools",
+     {2, 9, 8, 8},
+     1,
+     {{CandidateKind::max_pool, {5, 1, 2}, 8},
+      {CandidateKind::avg_pool, {5, 1, 2}, 8},
+      {CandidateKind::max_pool, {3, 1, 1}, 8}}},
+    {"UnpaddedPools",
+     {2, 8, 7, 8},
+     2,
+     {{CandidateKind::max_pool, {2, 1, 0}, 8}, {CandidateKind::avg_pool, {2, 1, 0}, 8}}},
+    {"Identities", {2, 9, 8, 16}, 1, {{CandidateKind::identity, {}, 16}, {CandidateKind::identity, {}, 16}}, true},
+    {"FactorisedReduce", {3, 7, 9, 12}, 2, {{CandidateKind::factorised_reduce, {}, 24}}, true},
+    {"PoolsOfOnePixel", {2, 1, 1, 8}, 1, {{CandidateKind::max_pool, pool3, 8}, {CandidateKind::avg_pool, pool3, 8}}},
+};
+
 std::string test_name(const testing::TestParamInfo<std::tuple<Case, Product>>& info) {
   return std::string(std::get<0>(info.param).name) + "_" + name_of(std::get<1>(info.param));
 }
@@ -620,6 +666,127 @@ INSTANTIATE_TEST_SUITE_P(Products, StateBundleBackwardCuda,
                          test_name);
 INSTANTIATE_TEST_SUITE_P(Shapes, StateBundleBackwardCuda,
                          testing::Combine(testing::ValuesIn(shapes), testing::Values(Product::tf32x3)), test_name);
+
+INSTANTIATE_TEST_SUITE_P(Kinds, StateBundleBackwardCuda,
+                         testing::Combine(testing::ValuesIn(kinds),
+                                          testing::Values(Product::tf32x3, Product::tf32, Product::bf16)),
+                         test_name);
+INSTANTIATE_TEST_SUITE_P(KindsOfShapes, StateBundleBackwardCuda,
+                         testing::Combine(testing::ValuesIn(kinds_f32), testing::Values(Product::tf32x3)), test_name);
+
+// The first of equals takes a maximum's gradient, and NaN is greater than everything.
+TEST(StateBundleBackwardCudaPools, TiesAndNaN) {
+  for (const int stride : {1, 2}) {
+    for (const Product product : {Product::tf32x3, Product::bf16}) {
+      const Case c{"Ties", {1, 9, 8, 8}, stride, {{CandidateKind::max_pool, pool3, 8}}};
+      State state(c, product, 3);
+      for (std::int64_t i = 0; i < state.x().size(); ++i) {
+        const std::int64_t pixel = i / 8;
+        state.x().set(i, static_cast<float>(pixel * (i % 8 + 3) % 5 / 2));  // 0, 1 and 2
+        if (i % 8 == 5 && pixel % 7 == 3) state.x().set(i, std::numeric_limits<float>::quiet_NaN());
+        if (i % 8 == 6) state.x().set(i, -std::numeric_limits<float>::infinity());
+      }
+      const StateGradient arguments = state.arguments(false, Write::overwrite);
+      // Without y, which may be NaN.
+      for (std::int64_t i = 0; i < 8; ++i)
+        arguments.candidates[0].gradient.f32()[8 + i] = 0.0F;
+      run(stride, {arguments}, product);
+      state.check(false, Write::overwrite);
+    }
+  }
+}
+
+// States of one launch differ in everything but their shape.
+TEST(StateBundleBackwardCudaStates, OfOneLaunchDoNotMeet) {
+  const Case first{"First", {2, 18, 9, 16}, 1, all_kinds(16, 1)};
+  const Case second{"Second", {2, 18, 9, 16}, 1, separable({{5, 1, 2}}, {12}), true, {3, 2}};
+  const Case third{"Third", {2, 18, 9, 16}, 1, {{CandidateKind::identity, {}, 16}}, true};
+  for (const bool weights : {false, true}) {
+    State a(first, Product::tf32x3, 1);
+    State b(second, Product::tf32x3, 2);
+    State c(third, Product::tf32x3, 3);
+    run(1,
+        {a.arguments(weights, Write::overwrite), b.arguments(weights, Write::accumulate),
+         c.arguments(weights, Write::overwrite)},
+        Product::tf32x3);
+    a.check(weights, Write::overwrite);
+    b.check(weights, Write::accumulate);
+    c.check(weights, Write::overwrite);
+  }
+}
+
+TEST(StateBundleBackwardCudaStates, OneCandidatesWeightsMayBeUnwanted) {
+  const Case c{"Partly", {2, 9, 8, 16}, 1, separable({{3, 1, 1}, {5, 2, 4}, {7, 1, 3}}, {16, 16, 16})};
+  State all(c, Product::tf32x3, 1);
+  run(1, {all.arguments(true, Write::overwrite)}, Product::tf32x3);
+  for (std::size_t k = 0; k < 3; ++k) {
+    State some(c, Product::tf32x3, 1);
+    StateGradient arguments = some.arguments(true, Write::overwrite);
+    std::vector<CandidateGradient> candidates(arguments.candidates.begin(), arguments.candidates.end());
+    candidates[k].dfilter = {};
+    candidates[(k + 1) % 3].dpointwise = {};
+    arguments.candidates = candidates;
+    run(1, {arguments}, Product::tf32x3);
+    const auto expected = all.results();
+    const auto actual = some.results();
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      if (i == 2 + 2 * k || i == 3 + 2 * ((k + 1) % 3)) continue;
+      EXPECT_TRUE(actual[i]->same_bits(*expected[i])) << "result " << i << " without " << k;
+    }
+  }
+}
+
+TEST(StateBundleBackwardCudaSchedules, BitsDoNotDependOnThem) {
+  const Case cases[] = {{"Kinds", {3, 9, 18, 16}, 1, all_kinds(16, 1), true},
+                        {"KindsStrided", {3, 17, 18, 16}, 2, all_kinds(16, 2), true},
+                        {"Blocks", {40, 4, 4, 8}, 1, darts_of(8), true},
+                        {"Channels64", {2, 9, 8, 64}, 1, separable({{5, 1, 2}}, {64}), true}};
+  for (const Case& c : cases) {
+    State first(c, Product::tf32x3, 1);
+    simt::set_schedule(simt::Schedule::ascending);
+    run(c.stride, {first.arguments(true, Write::overwrite)}, Product::tf32x3);
+    for (const simt::Schedule schedule : simt::all_schedules) {
+      for (const unsigned workers : {1U, 3U}) {
+        simt::set_schedule(schedule);
+        simt::set_workers(workers);
+        State again(c, Product::tf32x3, 1);
+        run(c.stride, {again.arguments(true, Write::overwrite)}, Product::tf32x3);
+        const auto expected = first.results();
+        const auto actual = again.results();
+        for (std::size_t i = 0; i < actual.size(); ++i)
+          EXPECT_TRUE(actual[i]->same_bits(*expected[i])) << c << ", result " << i;
+      }
+    }
+    simt::set_workers(0);
+  }
+}
+
+TEST(StateBundleBackwardCudaLaunch, SaysWhatItNeeds) {
+  const auto launch_of = [](const Case& c, Product product, bool weights) {
+    State state(c, product, 1);
+    return state_bundle_backward_launch(c.stride, std::vector{state.arguments(weights, Write::overwrite)}, product);
+  };
+  const Case canonical{"Canonical", {2, 32, 32, 16}, 1, all_kinds(16, 1)};
+  const StateBundleBackwardLaunch data = launch_of(canonical, Product::tf32x3, false);
+  EXPECT_EQ(data.channels, 16);
+  EXPECT_EQ(data.blocks, 8U);
+  EXPECT_LE(data.shared, 76U * 1024);  // three blocks per multiprocessor
+  const StateBundleBackwardLaunch weights = launch_of(canonical, Product::tf32x3, true);
+  EXPECT_LE(weights.shared, 113U * 1024);  // two
+  EXPECT_GT(weights.workspace, data.workspace);
+
+  // Many tiles share a block, and its partial sums.
+  const Case many{"Many", {700, 2, 2, 16}, 1, separable({{3, 1, 1}}, {16})};
+  const StateBundleBackwardLaunch shared = launch_of(many, Product::tf32, true);
+  EXPECT_EQ(shared.blocks, 234U);  // of three tiles
+  EXPECT_EQ(shared.groups, 15U);
+
+  const Case wide{"Wide", {1, 40, 40, 64}, 1, separable({{7, 4, 12}}, {64})};
+  EXPECT_FALSE(launch_of(wide, Product::tf32, false).fits);
+  EXPECT_TRUE(launch_of(wide, Product::bf16, false).fits);
+  const Case channels{"Channels", {1, 4, 4, 65}, 1, {{CandidateKind::identity, {}, 65}}};
+  EXPECT_FALSE(launch_of(channels, Product::tf32, false).fits);
+}
 
 }  // namespace
 }  // namespace dnas::kernels::cuda
