@@ -42,17 +42,24 @@ inline void allow([[maybe_unused]] const void* memory, [[maybe_unused]] std::siz
 #endif
 }
 
+#if defined(__SANITIZE_THREAD__)
+/// How often the running fiber has entered the executor and not left it.
+inline constinit thread_local int executor_depth = 0;
+#endif
+
 /// ThreadSanitizer takes every fiber for a thread of its own, and fibers share the executor's memory without locks. So
 /// between enter_executor() and leave_executor() a fiber's accesses are not looked at.
 inline void enter_executor() {
 #if defined(__SANITIZE_THREAD__)
   AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
   AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  ++executor_depth;
 #endif
 }
 
 inline void leave_executor() {
 #if defined(__SANITIZE_THREAD__)
+  --executor_depth;
   AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
   AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 #endif
@@ -83,6 +90,34 @@ class OrderingPoint {
 
  private:
   [[maybe_unused]] char key_ = 0;
+};
+
+/// Publishes at one point what was published at another, without the calling thread learning of it.
+class Courier {
+ public:
+#if defined(__SANITIZE_THREAD__)
+  Courier() : carrier_(__tsan_create_fiber(0)) {}
+  ~Courier() {
+    __tsan_destroy_fiber(carrier_);
+  }
+#else
+  Courier() = default;
+#endif
+  Courier(const Courier&) = delete;
+  Courier& operator=(const Courier&) = delete;
+
+  void carry([[maybe_unused]] OrderingPoint& from, [[maybe_unused]] OrderingPoint& to) {
+#if defined(__SANITIZE_THREAD__)
+    void* const caller = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(carrier_, __tsan_switch_to_fiber_no_sync);
+    from.observe();
+    to.publish();
+    __tsan_switch_to_fiber(caller, __tsan_switch_to_fiber_no_sync);
+#endif
+  }
+
+ private:
+  [[maybe_unused]] void* carrier_ = nullptr;  // a thread to ThreadSanitizer, and nothing else
 };
 
 }  // namespace dnas::simt
