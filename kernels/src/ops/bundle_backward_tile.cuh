@@ -122,10 +122,11 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int quad = lane % 4 * 4;
   const int pixels = part.rows * part.columns;
+  const int g_stride = static_cast<int>(g.pixel_stride);
+  const int y_stride = static_cast<int>(y.pixel_stride);
 
   struct Pixels {
-    const Operand<P>* g[2];
-    const Operand<P>* y[2];
+    int of_image[2];
     int slot[2];  // in the region; -1: none
   };
   struct Quads {
@@ -139,10 +140,8 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
       const int pixel = chunk + lane / 4 + half * 8;
       const int row = part.row + pixel / part.columns;
       const int column = part.column + pixel % part.columns;
-      const bool exists = pixel < pixels;
-      result.slot[half] = exists ? (row - region.row) * region.columns + column - region.column : -1;
-      result.g[half] = exists ? g.at(row, column) : nullptr;
-      result.y[half] = exists ? y.at(row, column) : nullptr;
+      result.of_image[half] = row * g.width + column;
+      result.slot[half] = pixel < pixels ? (row - region.row) * region.columns + column - region.column : -1;
     }
     return result;
   };
@@ -151,8 +150,8 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       if (from.slot[half] < 0) continue;
-      result.g[half] = load_quad(from.g[half], 16 * step + quad, g.channels, g.vectorised);
-      result.y[half] = load_quad(from.y[half], 16 * step + quad, y.channels, y.vectorised);
+      result.g[half] = load_quad(g.data + from.of_image[half] * g_stride, 16 * step + quad, g.channels, g.vectorised);
+      result.y[half] = load_quad(y.data + from.of_image[half] * y_stride, 16 * step + quad, y.channels, y.vectorised);
     }
     return result;
   };

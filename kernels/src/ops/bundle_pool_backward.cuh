@@ -47,8 +47,10 @@ __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, con
       Vec<4> y{};
       int from[4];
       int inside = 0;
+#pragma unroll 1
       for (int a = 0; a < window.kernel; ++a) {
         if (static_cast<unsigned>(top + a) >= static_cast<unsigned>(height)) continue;
+#pragma unroll 1
         for (int b = 0; b < window.kernel; ++b) {
           if (static_cast<unsigned>(left + b) >= static_cast<unsigned>(width)) continue;
           const int at = (top + a - state_region.row) * state_region.columns + left + b - state_region.column;
@@ -74,6 +76,7 @@ __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, con
         for (int j = 0; j < 4; ++j)
           y.lane[j] /= static_cast<float>(inside);
       }
+#pragma unroll 1
       for (int k = 0; k < terms; ++k) {
         const PoolTerm<Operand<P>> term = term_of(k);
         const Vec<4> g = load_quad(term.g.at(row, column), channel, term.g.channels, term.g.vectorised);

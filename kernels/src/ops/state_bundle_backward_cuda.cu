@@ -72,8 +72,9 @@ struct Geometry {
   int before, rows, columns;                 // the outputs that touch a tile of the state, of all separable candidates
   int pool_before, pool_rows, pool_columns;  // the state's pixels that those of all pools see
   int seen_before, seen_rows, seen_columns;  // the state's pixels that a tile of outputs sees
-  // elements of the arrays in shared memory
-  int region, second, gradient_rows, filter, sums, winner;
+  // Shared memory: bytes of `arena`, places in it, and floats of the other arrays.
+  int arena, z_at, products_at, pool_at, pool_gradients_at, winners_at, outputs_at;
+  int gradient_rows, filter, sums;
 };
 
 struct Launch {
@@ -96,16 +97,47 @@ __device__ __forceinline__ Image<T> image_of(const TensorArgument& t, int image,
           t.vectorised};
 }
 
-template <Product P>
+/// A block's shared memory. What lies in the arena depends on what the block is doing:
+///
+///   dx | z | dd                                       separable candidates, factorised reductions
+///   dx | state with halo | gradients | winners        pools
+///   state with halo | d and dy                        gradients of pointwise weights
 struct SharedArrays {
-  Operand<P>* region;
-  float* second;         // of pools: gradients; of weights: d and dy
+  float* arena;
   float* weights;        // pointwise
   float* gradient_rows;  // of one candidate, or of all that share a pool
   float* filter;
   float* sums;
-  unsigned char* winner;
+
+  template <typename T>
+  [[nodiscard]] __device__ __forceinline__ T* at(int bytes) const {
+    return reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(arena) + bytes);
+  }
 };
+
+/// A strip in shared memory, where it waits while its thread needs the registers for something else: [4, threads] of
+/// four floats.
+__device__ __forceinline__ void park(const StripSums& strip, float* to) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const float(&pixel)[4][2] = strip[i / 2];
+    const int j = i % 2 * 2;
+    store(to + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4,
+          Vec<4>{{pixel[j][0], pixel[j][1], pixel[j + 1][0], pixel[j + 1][1]}});
+  }
+}
+__device__ __forceinline__ void unpark(const float* from, StripSums& strip) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const Vec<4> value = load<4>(from + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4);
+    float(&pixel)[4][2] = strip[i / 2];
+    const int j = i % 2 * 2;
+    pixel[j][0] = value.lane[0];
+    pixel[j][1] = value.lane[1];
+    pixel[j + 1][0] = value.lane[2];
+    pixel[j + 1][1] = value.lane[3];
+  }
+}
 
 /// A tile of the state, or of the outputs.
 struct TileAt {
@@ -116,41 +148,56 @@ __device__ __forceinline__ TileAt tile_at(int index, int down, int across, int h
   return {index / (down * across), index / across % down * height, index % across * width};
 }
 
-template <typename T>
-__device__ __forceinline__ Vec<2> load_pair(const Image<const T>& image, int row, int column, int channel) {
-  if (!image.contains(row, column)) return {};
-  const T* const at = image.at(row, column) + channel;
-  if (image.vectorised) return channel < image.channels ? load<2>(at) : Vec<2>{};
-  Vec<2> pair{};
-  if (channel < image.channels) pair.lane[0] = load<1>(at).lane[0];
-  if (channel + 1 < image.channels) pair.lane[1] = load<1>(at + 1).lane[0];
-  return pair;
+/// Whether a strip's pixel (i, j) and its first channel exist.
+template <int Channels, typename T>
+__device__ __forceinline__ bool exists(const Image<T>& image, const TileAt& tile, const Strip<Channels>& strip, int i,
+                                       int j) {
+  return tile.row + strip.row_of(i) < image.height && tile.column + strip.column + j < image.width &&
+         strip.channel < image.channels;
+}
+
+/// A strip's values, 0 where the image or its channels end.
+template <int Channels, typename T>
+__device__ __forceinline__ void load_strip(const Image<const T>& image, const TileAt& tile,
+                                           const Strip<Channels>& strip, StripSums& value) {
+  const int stride = static_cast<int>(image.pixel_stride);
+  const bool both = strip.channel + 1 < image.channels;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const T* const row = image.at(tile.row + strip.row_of(i), tile.column + strip.column) + strip.channel;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      Vec<2> pair{};
+      if (exists(image, tile, strip, i, j)) {
+        if (image.vectorised) {
+          pair = load<2>(row + j * stride);
+        } else {
+          pair.lane[0] = load<1>(row + j * stride).lane[0];
+          if (both) pair.lane[1] = load<1>(row + j * stride + 1).lane[0];
+        }
+      }
+      value[i][j][0] = pair.lane[0];
+      value[i][j][1] = pair.lane[1];
+    }
+  }
 }
 
 /// The state s of a strip, 0 where the image ends.
-template <Product P, int Channels>
-__device__ __forceinline__ void load_state(const StateArgument& state, const Image<const Operand<P>>& x,
-                                           const TileAt& tile, const Strip<Channels>& strip, StripSums& s) {
-  float mean[2] = {0.0F, 0.0F};
-  float rstd[2] = {1.0F, 1.0F};
-  if (state.normalisation != nullptr) {
+template <int Channels, typename T>
+__device__ __forceinline__ void load_state(const StateArgument& state, const Image<const T>& x, const TileAt& tile,
+                                           const Strip<Channels>& strip, StripSums& s) {
+  load_strip(x, tile, strip, s);
+  if (state.normalisation == nullptr) return;
+#pragma unroll
+  for (int e = 0; e < 2; ++e) {
+    if (strip.channel + e >= x.channels) continue;
+    const float mean = state.normalisation[strip.channel + e];
+    const float rstd = state.normalisation[x.channels + strip.channel + e];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      if (strip.channel + i >= x.channels) continue;
-      mean[i] = state.normalisation[strip.channel + i];
-      rstd[i] = state.normalisation[x.channels + strip.channel + i];
-    }
-  }
 #pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int row = tile.row + strip.row_of(i);
-      const int column = tile.column + strip.column + j;
-      const Vec<2> pair = load_pair(x, row, column, strip.channel);
-#pragma unroll
-      for (int e = 0; e < 2; ++e)
-        s[i][j][e] = x.contains(row, column) ? (pair.lane[e] - mean[e]) * rstd[e] : 0.0F;
+      for (int j = 0; j < 4; ++j)
+        s[i][j][e] = exists(x, tile, strip, i, j) ? (s[i][j][e] - mean) * rstd : 0.0F;
     }
   }
 }
@@ -174,14 +221,14 @@ __device__ __forceinline__ Interval outputs_seeing(int first, int extent, int re
 template <Product P, int Channels, bool Weights>
 __device__ __forceinline__ void add_separable(const Launch& launch, const StateArgument& state, const TileAt& tile,
                                               const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                              const SharedArrays<P>& shared, float* partial, StripSums& dz) {
+                                              const SharedArrays& shared, float* partial) {
   const Geometry& geometry = launch.geometry;
   const int count = state.separable_end - state.first;
   if (count == 0) return;
   const CandidateArgument* const candidates = launch.candidates + state.first;
-  StripSums z = {};
   if constexpr (Weights) {
-    load_state<P, Channels>(state, x, tile, strip, z);
+    StripSums z;
+    load_state(state, x, tile, strip, z);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
@@ -190,10 +237,12 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
         z[i][j][1] = fmaxf(z[i][j][1], 0.0F);
       }
     }
+    park(z, shared.at<float>(geometry.z_at));
   }
+  Operand<P>* const dd = shared.at<Operand<P>>(geometry.products_at);
   const Region region{tile.row / geometry.stride - geometry.before, tile.column / geometry.stride - geometry.before,
                       geometry.rows, geometry.columns};
-  clear_outside<P, Channels>(region, geometry.out_height, geometry.out_width, shared.region);
+  clear_outside<P, Channels>(region, geometry.out_height, geometry.out_width, dd);
   const auto stage = [&](const CandidateArgument& c) {
     stage_weights<Channels>(c.pointwise, 0, c.g.channels, geometry.channels, shared.weights);
     stage_rows<Channels>(c.gradient, 4, c.g.channels, shared.gradient_rows);
@@ -216,18 +265,23 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
     if (part.rows > 0 && part.columns > 0) {
       form_products<P, Channels>(image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
                                  image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width),
-                                 shared.gradient_rows, shared.weights, region, part, shared.region);
+                                 shared.gradient_rows, shared.weights, region, part, dd);
     }
     cp_async_wait<0>();
     __syncthreads();
     if (k + 1 < count) stage(candidates[k + 1]);  // while this one is gathered
-    const Gathered<P> from{shared.region, geometry.columns, geometry.before, shared.filter, shared.sums};
+    const Gathered<P> from{dd, geometry.columns, geometry.before, shared.filter, shared.sums};
     const Window window{c.kernel, c.dilation, geometry.stride, 0};
+    StripSums z = {};
+    StripSums dz;
+    unpark(shared.arena, dz);
     if constexpr (Weights) {
+      unpark(shared.at<float>(geometry.z_at), z);
       for (int begin = 0; begin < taps; begin += max_tap_batch) {
         const int end = begin + max_tap_batch < taps ? begin + max_tap_batch : taps;
         if (begin > 0) __syncthreads();  // the sums of the last batch have been read
         gather<P, Channels, true>(from, window, c.padding, begin, end, strip, z, dz);
+        if (end == taps) park(dz, shared.arena);
         cp_async_wait<0>();
         __syncthreads();
         if (c.dfilter != nullptr) {
@@ -237,6 +291,7 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
       }
     } else {
       gather<P, Channels, false>(from, window, c.padding, 0, taps, strip, z, dz);
+      park(dz, shared.arena);
       cp_async_wait<0>();
       __syncthreads();
     }
@@ -248,8 +303,7 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
 /// neighbours one further down and right to the second.
 template <Product P, int Channels>
 __device__ __forceinline__ void add_factorised(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                               const Strip<Channels>& strip, const SharedArrays<P>& shared,
-                                               StripSums& dz) {
+                                               const Strip<Channels>& strip, const SharedArrays& shared) {
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int width = Tile<Channels>::width / 2;
   constexpr int height = Tile<Channels>::height / 2;
@@ -258,6 +312,7 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
   Region part = region;
   part.rows = geometry.out_height - part.row < height ? geometry.out_height - part.row : height;
   part.columns = geometry.out_width - part.column < width ? geometry.out_width - part.column : width;
+  Operand<P>* const dd = shared.at<Operand<P>>(geometry.products_at);
   for (int k = state.separable_end; k < state.factorised_end; ++k) {
     const CandidateArgument& c = launch.candidates[k];
     const int out = c.g.channels;
@@ -274,12 +329,14 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
         form_products<P, Channels>(image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width),
                                    image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width),
                                    shared.gradient_rows, shared.weights, region, part,
-                                   shared.region + half * width * height * pitch);
+                                   dd + half * width * height * pitch);
       }
       __syncthreads();
     }
-    const Operand<P>* const first = shared.region + (strip.row / 2 * width + strip.column / 2) * pitch + strip.channel;
+    const Operand<P>* const first = dd + (strip.row / 2 * width + strip.column / 2) * pitch + strip.channel;
     const Operand<P>* const second = first + width * height * pitch;
+    StripSums dz;
+    unpark(shared.arena, dz);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const Vec<2> even = load<2>(first + j * pitch);
@@ -290,6 +347,7 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
         dz[1][2 * j + 1][i] += odd.lane[i];
       }
     }
+    park(dz, shared.arena);
     __syncthreads();
   }
 }
@@ -298,16 +356,19 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
 template <Product P, int Channels>
 __device__ __forceinline__ void add_pools(const Launch& launch, const StateArgument& state, const TileAt& tile,
                                           const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                          const SharedArrays<P>& shared, StripSums& dx) {
+                                          const SharedArrays& shared) {
   const Geometry& geometry = launch.geometry;
   if (state.pool_end == state.factorised_end) return;
   const Region seen{tile.row - geometry.pool_before, tile.column - geometry.pool_before, geometry.pool_rows,
                     geometry.pool_columns};
-  load_region<P, Channels>(x, seen, shared.region);
+  Operand<P>* const source = shared.at<Operand<P>>(geometry.pool_at);
+  float* const gradients = shared.at<float>(geometry.pool_gradients_at);
+  unsigned char* const winners = shared.at<unsigned char>(geometry.winners_at);
+  load_region<P, Channels>(x, seen, source);
   if (state.normalisation != nullptr) {
     cp_async_wait<0>();
     __syncthreads();
-    normalise_region<P, Channels>(x, seen, state.normalisation, shared.region);
+    normalise_region<P, Channels>(x, seen, state.normalisation, source);
   }
   int k = state.factorised_end;
   while (k < state.pool_end) {
@@ -333,11 +394,14 @@ __device__ __forceinline__ void add_pools(const Launch& launch, const StateArgum
     };
     const auto run = [&](auto max) {
       constexpr bool is_max = decltype(max)::value;
-      form_pool_gradients<P, Channels, is_max>(shared.region, seen, geometry.height, geometry.width, window, region,
-                                               geometry.out_height, geometry.out_width, terms, term_of, shared.second,
-                                               shared.winner);
+      form_pool_gradients<P, Channels, is_max>(source, seen, geometry.height, geometry.width, window, region,
+                                               geometry.out_height, geometry.out_width, terms, term_of, gradients,
+                                               winners);
       __syncthreads();
-      gather_pool<Channels, is_max>(shared.second, shared.winner, region, window, tile.row, tile.column, strip, dx);
+      StripSums dx;
+      unpark(shared.arena, dx);
+      gather_pool<Channels, is_max>(gradients, winners, region, window, tile.row, tile.column, strip, dx);
+      park(dx, shared.arena);
     };
     if (c.kind == CandidateKind::max_pool) {
       run(std::true_type{});
@@ -352,7 +416,7 @@ __device__ __forceinline__ void add_pools(const Launch& launch, const StateArgum
 /// dx of all identities.
 template <Product P, int Channels>
 __device__ __forceinline__ void add_identities(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                               const Strip<Channels>& strip, const SharedArrays<P>& shared,
+                                               const Strip<Channels>& strip, const SharedArrays& shared,
                                                const StripSums& s, StripSums& dx) {
   const int terms = state.end - state.pool_end;
   if (terms == 0) return;
@@ -371,15 +435,16 @@ __device__ __forceinline__ void add_identities(const Launch& launch, const State
     const Vec<2> slope = load<2>(rows + Channels);
     const Vec<2> centre = load<2>(rows + 2 * Channels);
     const Vec<2> offset = load<2>(rows + 3 * Channels);
+    StripSums value;
+    load_strip(g, tile, strip, value);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const Vec<2> value = load_pair(g, tile.row + strip.row_of(i), tile.column + strip.column + j, strip.channel);
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
           dx[i][j][e] +=
-              fmaf(scale.lane[e], value.lane[e], fmaf(slope.lane[e], s[i][j][e] - centre.lane[e], offset.lane[e]));
+              fmaf(scale.lane[e], value[i][j][e], fmaf(slope.lane[e], s[i][j][e] - centre.lane[e], offset.lane[e]));
         }
       }
     }
@@ -390,21 +455,21 @@ __device__ __forceinline__ void add_identities(const Launch& launch, const State
 /// Writes dx of a strip and, for a source's normalisation, adds the sums of what was written, and of it times s.
 template <Product P, int Channels>
 __device__ __forceinline__ void store_gradient(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                               const Strip<Channels>& strip, const SharedArrays<P>& shared,
-                                               float* partial, const StripSums& s, const StripSums& dx) {
+                                               const Strip<Channels>& strip, const SharedArrays& shared, float* partial,
+                                               const StripSums& s, const StripSums& dx) {
   const Geometry& geometry = launch.geometry;
   const auto to = image_of<Operand<P>>(state.dx, tile.image, geometry.height, geometry.width);
+  const int stride = static_cast<int>(to.pixel_stride);
+  const bool both = strip.channel + 1 < to.channels;
   float sum[2] = {};
   float product[2] = {};
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
+    Operand<P>* const row = to.at(tile.row + strip.row_of(i), tile.column + strip.column) + strip.channel;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const int row = tile.row + strip.row_of(i);
-      const int column = tile.column + strip.column + j;
-      if (!to.contains(row, column) || strip.channel >= to.channels) continue;
-      Operand<P>* const at = to.at(row, column) + strip.channel;
-      const int count = to.channels - strip.channel < 2 ? 1 : 2;
+      if (!exists(to, tile, strip, i, j)) continue;
+      Operand<P>* const at = row + j * stride;
       Vec<2> value{{dx[i][j][0], dx[i][j][1]}};
       if (to.vectorised) {
         if (state.accumulate) {
@@ -414,9 +479,11 @@ __device__ __forceinline__ void store_gradient(const Launch& launch, const State
         }
         store(at, value);
       } else {
-        for (int e = 0; e < count; ++e) {
-          if (state.accumulate) value.lane[e] += load<1>(at + e).lane[0];
-          store(at + e, Vec<1>{{value.lane[e]}});
+        if (state.accumulate) value.lane[0] += load<1>(at).lane[0];
+        store(at, Vec<1>{{value.lane[0]}});
+        if (both) {
+          if (state.accumulate) value.lane[1] += load<1>(at + 1).lane[0];
+          store(at + 1, Vec<1>{{value.lane[1]}});
         }
       }
 #pragma unroll
@@ -432,36 +499,48 @@ __device__ __forceinline__ void store_gradient(const Launch& launch, const State
     sum_strips<Channels>(product[0], product[1], 1, 2, shared.sums);
     __syncthreads();
     add_warp_sums<Channels>(shared.sums, 2, geometry.channels, partial + state.sums);
-    __syncthreads();
   }
 }
 
 /// A tile of dx. Shared memory is free before and after.
 template <Product P, int Channels, bool Weights>
 __device__ __forceinline__ void data_tile(const Launch& launch, const StateArgument& state, int index,
-                                          const SharedArrays<P>& shared, float* partial) {
+                                          const SharedArrays& shared, float* partial) {
   const Geometry& geometry = launch.geometry;
   const TileAt tile =
       tile_at(index, geometry.tiles_down, geometry.tiles_across, Tile<Channels>::height, Tile<Channels>::width);
   const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
   const Strip<Channels> strip(gather_spacing(geometry.stride));
-  StripSums dx = {};
-  add_separable<P, Channels, Weights>(launch, state, tile, x, strip, shared, partial, dx);
-  if (state.factorised_end > state.separable_end) add_factorised<P, Channels>(launch, state, tile, strip, shared, dx);
-  StripSums s;
-  load_state<P, Channels>(state, x, tile, strip, s);
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e)
-        dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
-    }
+  {
+    const StripSums nothing = {};
+    park(nothing, shared.arena);
   }
-  add_pools<P, Channels>(launch, state, tile, x, strip, shared, dx);
+  add_separable<P, Channels, Weights>(launch, state, tile, x, strip, shared, partial);
+  if (state.factorised_end > state.separable_end) add_factorised<P, Channels>(launch, state, tile, strip, shared);
+  if (state.factorised_end > state.first) {
+    StripSums s;
+    StripSums dx;
+    load_state(state, x, tile, strip, s);
+    unpark(shared.arena, dx);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e)
+          dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
+      }
+    }
+    park(dx, shared.arena);
+  }
+  add_pools<P, Channels>(launch, state, tile, x, strip, shared);
+  StripSums s;
+  StripSums dx;
+  load_state(state, x, tile, strip, s);
+  unpark(shared.arena, dx);
   add_identities<P, Channels>(launch, state, tile, strip, shared, s, dx);
   store_gradient<P, Channels>(launch, state, tile, strip, shared, partial, s, dx);
+  __syncthreads();
 }
 
 // --- gradient of the pointwise weights ------------------------------------------------------------------------------
@@ -549,7 +628,7 @@ __device__ __forceinline__ void add_products(const Operand<P>* dy, const Operand
 /// sees is no larger. Shared memory is free before and after.
 template <Product P, int Channels, int Stride>
 __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArgument& state, int index,
-                                            const SharedArrays<P>& shared, float* partial) {
+                                            const SharedArrays& shared, float* partial) {
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int width = Tile<Channels>::width / Stride;
   constexpr int height = Tile<Channels>::height / Stride;
@@ -567,7 +646,8 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
   const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
   const Region seen{tile.row * Stride - geometry.seen_before, tile.column * Stride - geometry.seen_before,
                     geometry.seen_rows, geometry.seen_columns};
-  Operand<P>* const d = reinterpret_cast<Operand<P>*>(shared.second);
+  Operand<P>* const source = shared.at<Operand<P>>(0);
+  Operand<P>* const d = shared.at<Operand<P>>(geometry.outputs_at);
   Operand<P>* const dy = d + pixels * pitch;
   const auto stage = [&](const CandidateArgument& c) {
     if (c.kind == CandidateKind::separable)
@@ -575,12 +655,12 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
     stage_rows<Channels>(c.gradient, 4, c.g.channels, shared.gradient_rows);
     cp_async_commit();
   };
-  load_region<P, Channels>(x, seen, shared.region);
+  load_region<P, Channels>(x, seen, source);
   stage(launch.candidates[k]);
   cp_async_wait<0>();
   __syncthreads();
   if (state.normalisation != nullptr) {
-    normalise_region<P, Channels>(x, seen, state.normalisation, shared.region);
+    normalise_region<P, Channels>(x, seen, state.normalisation, source);
     __syncthreads();
   }
   while (k < state.factorised_end) {
@@ -605,10 +685,10 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
       if constexpr (Stride == 1) {
         const Strip<Channels> strip(spacing_for(c.dilation));
         StripSums sum = {};
-        correlate<P, Channels>(shared.region, geometry.seen_columns, window, shared.filter, strip, sum);
+        correlate<P, Channels>(source, geometry.seen_columns, window, shared.filter, strip, sum);
         store_strip<P, Channels>(strip, sum, d);
       } else {
-        correlate_strided<P, Channels>(shared.region, geometry.seen_columns, window, shared.filter, d);
+        correlate_strided<P, Channels>(source, geometry.seen_columns, window, shared.filter, d);
       }
       __syncthreads();
       const int next = wanted_from(k + 1);
@@ -623,7 +703,7 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
           const int channel = i % quads * 4;
           const int row = i / quads / width * 2 + first;
           const int column = i / quads % width * 2 + first;
-          Vec<4> value = load<4>(shared.region + (row * geometry.seen_columns + column) * pitch + channel);
+          Vec<4> value = load<4>(source + (row * geometry.seen_columns + column) * pitch + channel);
           for (int e = 0; e < 4; ++e)
             value.lane[e] = fmaxf(value.lane[e], 0.0F);
           store(d + i / quads * pitch + channel, value);
@@ -708,14 +788,12 @@ __global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_
   const Geometry& geometry = launch.geometry;
   const StateArgument& state = launch.states[blockIdx.y];
   SharedMemory memory;
-  SharedArrays<P> shared;
-  shared.region = memory.take<Operand<P>>(geometry.region);
-  shared.second = memory.take<float>(geometry.second);
+  SharedArrays shared;
+  shared.arena = memory.take<float>(geometry.arena / 4);
   shared.weights = memory.take<float>(Channels * weights_pitch<Channels>);
   shared.gradient_rows = memory.take<float>(geometry.gradient_rows);
   shared.filter = memory.take<float>(geometry.filter);
   shared.sums = memory.take<float>(geometry.sums);
-  shared.winner = memory.take<unsigned char>(geometry.winner);
 
   float* const partials = launch.partials + state.partials;
   float* const partial = partials + std::int64_t{blockIdx.x} * state.entries;
@@ -876,28 +954,27 @@ void plan_arrays(Plan& plan, int stride, std::span<const StateGradient> states, 
   geometry.seen_rows = geometry.seen_before + (tile.height / stride - 1) * stride + seen_high + 1;
   geometry.seen_columns = geometry.seen_before + (tile.width / stride - 1) * stride + seen_high + 1;
 
-  int region = separable ? geometry.rows * geometry.columns : 0;
-  if (factorised) region = std::max(region, tile_pixels / 2);
-  if (pool_outputs > 0) region = std::max(region, geometry.pool_rows * geometry.pool_columns);
-  if (plan.weights) region = std::max(region, geometry.seen_rows * geometry.seen_columns);
-  geometry.region = region * pitch;
-  geometry.second = pool_outputs * (tile.channels + 4);
+  const int strips = tile_elements * 4;
+  const int pixel = pitch * operand_bytes;  // a multiple of 16
+  geometry.z_at = strips;
+  geometry.products_at = strips + (plan.weights && separable ? strips : 0);
+  const int products = std::max(separable ? geometry.rows * geometry.columns : 0, factorised ? tile_pixels / 2 : 0);
+  geometry.arena = geometry.products_at + products * pixel;
+  geometry.pool_at = strips;
+  geometry.pool_gradients_at = geometry.pool_at + geometry.pool_rows * geometry.pool_columns * pixel;
+  geometry.winners_at = geometry.pool_gradients_at + pool_outputs * (tile.channels + 4) * 4;
+  if (pool_outputs > 0) geometry.arena = std::max(geometry.arena, geometry.winners_at + pool_outputs * tile.channels);
+  geometry.outputs_at = geometry.seen_rows * geometry.seen_columns * pixel;
   if (plan.weights)
-    geometry.second = std::max(geometry.second, 2 * tile_pixels / (stride * stride) * pitch * operand_bytes / 4);
-  geometry.winner = pool_outputs * tile.channels;
+    geometry.arena = std::max(geometry.arena, geometry.outputs_at + 2 * tile_pixels / (stride * stride) * pixel);
   geometry.gradient_rows = terms * 4 * tile.channels;
   geometry.filter = taps * tile.channels;
   geometry.sums = tile_warps * tile.channels * std::max(2, plan.weights ? std::min(taps, max_tap_batch) : 0);
   if (plan.weights && tile.channels == 16) geometry.sums = std::max(geometry.sums, tile_warps * 256);
 
-  plan.launch.shared =
-      shared_bytes<std::byte>(static_cast<std::size_t>(geometry.region) * static_cast<std::size_t>(operand_bytes)) +
-      shared_bytes<float>(static_cast<std::size_t>(geometry.second)) +
-      shared_bytes<float>(static_cast<std::size_t>(tile.channels) * static_cast<std::size_t>(tile.channels + 2)) +
-      shared_bytes<float>(static_cast<std::size_t>(geometry.gradient_rows)) +
-      shared_bytes<float>(static_cast<std::size_t>(geometry.filter)) +
-      shared_bytes<float>(static_cast<std::size_t>(geometry.sums)) +
-      shared_bytes<unsigned char>(static_cast<std::size_t>(geometry.winner));
+  const auto floats = [](int count) { return shared_bytes<float>(static_cast<std::size_t>(count)); };
+  plan.launch.shared = floats(geometry.arena / 4) + floats(tile.channels * (tile.channels + 2)) +
+                       floats(geometry.gradient_rows) + floats(geometry.filter) + floats(geometry.sums);
 }
 
 Plan plan_for(int stride, std::span<const StateGradient> states, Product product) {
