@@ -18,7 +18,6 @@ class Results:
         self.outcome = {}  # of each test: passed, failed, skipped, or what ended its process
         self.messages = {}  # of those that did not pass
         self.no_device = ""
-        self.device = ""
 
     def count(self, outcome):
         return sum(1 for value in self.outcome.values() if value == outcome)
