@@ -64,6 +64,15 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   return cudaSuccess;
 }
 
+// Blocks run one after the other, threads of a block switch at barriers only.
+inline void __threadfence() {}
+
+inline unsigned atomicAdd(unsigned* counter, unsigned value) {
+  const unsigned before = *counter;
+  *counter += value;
+  return before;
+}
+
 inline void __syncthreads() {
   dnas::simt::wait_for_block();
 }
