@@ -49,6 +49,19 @@ struct Candidate {
   TensorView pointwise;    ///< [C_k, C]; separable and factorised_reduce
 };
 
+/// How a launch divides its work: pure functions of shapes, for planning and for tests.
+struct TileLaunch {
+  int channels = 0;  ///< of a tile: 16, 32 or 64
+  int tiles = 0;     ///< of all images: first axis of the grid
+  int groups = 0;    ///< of candidates or terms: second axis
+  std::size_t shared_bytes = 0;
+};
+
+/// Whether a state's windows, those of its pools among them, fit into a block's shared memory, forward. `channels`: of
+/// the state or of an output, whichever are more.
+[[nodiscard]] bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels,
+                             Product product);
+
 // --- forward --------------------------------------------------------------------------------------------------------
 
 struct CandidateOutput {
@@ -67,7 +80,10 @@ struct StateBundle {
 /// Most candidates of all states of one launch: they are kernel parameters.
 inline constexpr std::size_t max_launch_candidates = 64;
 
-/// Bytes of device scratch. All sources have one shape.
+/// All sources have one shape. A grid with few tiles gets several groups of candidates.
+[[nodiscard]] TileLaunch state_bundle_forward_shape(int stride, std::span<const StateBundle> states, Product product);
+
+/// Bytes of device scratch.
 [[nodiscard]] std::size_t state_bundle_forward_workspace(int stride, std::span<const StateBundle> states);
 
 /// Outputs and statistics of all candidates of the states: one launch.
