@@ -32,21 +32,23 @@ struct TileSource {
   bool vectorised;
 };
 
+/// A candidate, or one of the two convolutions of a factorised reduce: channels [first, end) of the output, 0 in the
+/// others. A factorised reduce of the tile is cheap beside the barriers and code that it would take in one piece.
 struct TileCandidate {
   const float* filter;
   const float* pointwise;
-  int source;    // its number
-  int channels;  // of the output
-  int kernel, dilation, padding;
+  int source;  // its number
+  int first, end;
+  int kernel, dilation, padding;  // of factorised_reduce 1, 1, and 0 or -1: the pixel one further down and right
   CandidateKind kind;
   bool vectorised;  // weights may be copied 16 bytes at a time
 };
 
-/// A tensor in fragments: an output, a node or its gradient.
+/// Channels [first, end) of a tensor in fragments: an output, a node or its gradient.
 struct TileTensor {
   void* data;
   std::int64_t pixel_stride;
-  int channels;
+  int first, end;
   bool paired;  // two channels may be read and written at once
 };
 
@@ -58,6 +60,7 @@ struct TilePosition {
   int image;
   int row, column;
   int rows, columns;
+  unsigned inside = 0;  // bit 2 i + half: whether a thread's pixel (i, half) of TileFragments lies inside
 
   __device__ __forceinline__ TilePosition(const TileGrid& grid, int tile)
       : image(tile / grid.per_image),
@@ -66,10 +69,20 @@ struct TilePosition {
         rows(min(grid.height - row, Tile<Channels>::height)),
         columns(min(grid.width - column, Tile<Channels>::width)) {}
 
-  [[nodiscard]] __device__ __forceinline__ int pixels() const { return rows * columns; }
-  [[nodiscard]] __device__ __forceinline__ bool contains(int pixel) const {
-    return pixel / Tile<Channels>::width < rows && pixel % Tile<Channels>::width < columns;
+  /// Fills in `inside`.
+  __device__ __forceinline__ void place_thread() {
+    using Fragments = TileFragments<Channels>;
+    for (int i = 0; i < 2 * Fragments::count; ++i) {
+      const int pixel = Fragments::pixel(i / 2, i % 2);
+      const bool within = pixel / Tile<Channels>::width < rows && pixel % Tile<Channels>::width < columns;
+      inside |= within ? 1U << i : 0U;
+    }
   }
+  [[nodiscard]] __device__ __forceinline__ bool holds(int i, int half) const {
+    return (inside >> (2 * i + half) & 1U) != 0;
+  }
+
+  [[nodiscard]] __device__ __forceinline__ int pixels() const { return rows * columns; }
   /// The rectangle of the source that the tile's outputs depend on.
   [[nodiscard]] __device__ __forceinline__ Region region(const TileSource& s) const {
     const int margin = s.before + s.after + 1;
@@ -88,23 +101,35 @@ __device__ __forceinline__ Image<const Operand<P>> image_of(const TileSource& s,
           s.vectorised};
 }
 
-/// Calls body(i, half, element) for each pair of channels of this thread whose pixel lies inside and whose first
-/// channel exists; `element` counts from the tensor's first.
-template <int Channels, typename Body>
-__device__ __forceinline__ void for_each_pair(const TileTensor& t, const TileGrid& grid,
-                                              const TilePosition<Channels>& position, Body&& body) {
+/// Calls pair(i, half, element) where both channels that this thread holds of a pixel inside exist and may be accessed
+/// at once, one(i, e, element) for others that exist; `element` counts from the tensor's first.
+template <int Channels, typename Pair, typename One>
+__device__ __forceinline__ void for_each_element(const TileTensor& t, const TileGrid& grid,
+                                                 const TilePosition<Channels>& position, Pair&& pair, One&& one) {
   using Fragments = TileFragments<Channels>;
+  constexpr int width = Tile<Channels>::width;
+  // The pixels of a thread lie at fixed distances from its first.
+  const int pixel = Fragments::pixel(0, 0);
+  const std::int64_t first = ((std::int64_t{position.image} * grid.height + position.row + pixel / width) * grid.width +
+                              position.column + pixel % width) *
+                                 t.pixel_stride +
+                             Fragments::channel(0);
+  const auto pixel_stride = static_cast<int>(t.pixel_stride);
 #pragma unroll
   for (int i = 0; i < Fragments::count; ++i) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int pixel = Fragments::pixel(i, half);
+      if (!position.holds(i, half)) continue;
+      const int above = i / Fragments::across * 16 + half * 8;  // pixels
       const int channel = Fragments::channel(i);
-      if (!position.contains(pixel) || channel >= t.channels) continue;
-      const int row = position.row + pixel / Tile<Channels>::width;
-      const int column = position.column + pixel % Tile<Channels>::width;
-      body(i, half,
-           ((std::int64_t{position.image} * grid.height + row) * grid.width + column) * t.pixel_stride + channel);
+      const std::int64_t element =
+          first + (above / width * grid.width + above % width) * pixel_stride + i % Fragments::across * 8;
+      if (t.paired) {
+        if (channel >= t.first && channel < t.end) pair(i, half, element);
+      } else {
+        if (channel >= t.first && channel < t.end) one(i, 2 * half, element);
+        if (channel + 1 >= t.first && channel + 1 < t.end) one(i, 2 * half + 1, element + 1);
+      }
     }
   }
 }
@@ -115,18 +140,14 @@ __device__ __forceinline__ void read_fragments(const TileTensor& t, const TileGr
                                                const TilePosition<Channels>& position, TileFragments<Channels>& f) {
   f = {};
   const auto* const data = static_cast<const Operand<P>*>(t.data);
-  for_each_pair<Channels>(t, grid, position, [&](int i, int half, std::int64_t element) {
-    if (t.paired) {
-      const Vec<2> value = load<2>(data + element);
-      f.value[i][2 * half] = value.lane[0];
-      f.value[i][2 * half + 1] = value.lane[1];
-    } else {
-      f.value[i][2 * half] = load<1>(data + element).lane[0];
-      if (TileFragments<Channels>::channel(i) + 1 < t.channels) {
-        f.value[i][2 * half + 1] = load<1>(data + element + 1).lane[0];
-      }
-    }
-  });
+  for_each_element<Channels>(
+      t, grid, position,
+      [&](int i, int half, std::int64_t element) {
+        const Vec<2> value = load<2>(data + element);
+        f.value[i][2 * half] = value.lane[0];
+        f.value[i][2 * half + 1] = value.lane[1];
+      },
+      [&](int i, int e, std::int64_t element) { f.value[i][e] = load<1>(data + element).lane[0]; });
 }
 
 template <Product P, int Channels>
@@ -134,16 +155,12 @@ __device__ __forceinline__ void write_fragments(const TileTensor& t, const TileG
                                                 const TilePosition<Channels>& position,
                                                 const TileFragments<Channels>& f) {
   auto* const data = static_cast<Operand<P>*>(t.data);
-  for_each_pair<Channels>(t, grid, position, [&](int i, int half, std::int64_t element) {
-    if (t.paired) {
-      store(data + element, Vec<2>{{f.value[i][2 * half], f.value[i][2 * half + 1]}});
-    } else {
-      store_operand(data + element, f.value[i][2 * half]);
-      if (TileFragments<Channels>::channel(i) + 1 < t.channels) {
-        store_operand(data + element + 1, f.value[i][2 * half + 1]);
-      }
-    }
-  });
+  for_each_element<Channels>(
+      t, grid, position,
+      [&](int i, int half, std::int64_t element) {
+        store(data + element, Vec<2>{{f.value[i][2 * half], f.value[i][2 * half + 1]}});
+      },
+      [&](int i, int e, std::int64_t element) { store_operand(data + element, f.value[i][e]); });
 }
 
 // --- shared memory --------------------------------------------------------------------------------------------------
@@ -187,16 +204,18 @@ namespace detail {
 template <int Channels, int Width, typename Body>
 __device__ __forceinline__ void for_each_vector(int rows, Body&& body) {
   constexpr int across = Channels / Width;
+#pragma unroll 2
   for (int i = static_cast<int>(threadIdx.x); i < rows * across; i += tile_threads)
     body(i / across, i % across * Width);
 }
 
-/// Starts the copy of a [rows, columns] matrix to [to_rows, Channels] with `pitch`, filled up with zeros.
+/// Starts the copy of rows [first, end) of a matrix with `columns` columns to the same rows of [rows, Channels], rows
+/// `pitch` apart, zeros elsewhere.
 template <int Channels, int Width>
-__device__ __forceinline__ void start_matrix(const float* from, int rows, int columns, int to_rows, float* to,
+__device__ __forceinline__ void start_matrix(const float* from, int first, int end, int columns, int rows, float* to,
                                              int pitch) {
-  for_each_vector<Channels, Width>(to_rows, [&](int row, int column) {
-    const bool exists = row < rows && column < columns;
+  for_each_vector<Channels, Width>(rows, [&](int row, int column) {
+    const bool exists = row >= first && row < end && column < columns;
     cp_async<Width * 4>(to + row * pitch + column, exists ? from + row * columns + column : from,
                         exists ? Width * 4 : 0);
   });
@@ -212,9 +231,9 @@ __device__ __forceinline__ void start_filter(const TileCandidate& c, int in_chan
   if (c.kind == CandidateKind::separable) {
     const int taps = c.kernel * c.kernel;
     if (c.vectorised) {
-      detail::start_matrix<Channels, 4>(c.filter, taps, in_channels, taps, memory.filter, Channels);
+      detail::start_matrix<Channels, 4>(c.filter, 0, taps, in_channels, taps, memory.filter, Channels);
     } else {
-      detail::start_matrix<Channels, 1>(c.filter, taps, in_channels, taps, memory.filter, Channels);
+      detail::start_matrix<Channels, 1>(c.filter, 0, taps, in_channels, taps, memory.filter, Channels);
     }
   }
   cp_async_commit();
@@ -235,9 +254,9 @@ __device__ __forceinline__ void start_pointwise(const TileCandidate& c, int in_c
       pitch = operand_pitch<P>(Channels);
     }
     if (c.vectorised) {
-      detail::start_matrix<Channels, 4>(c.pointwise, c.channels, in_channels, Channels, to, pitch);
+      detail::start_matrix<Channels, 4>(c.pointwise, c.first, c.end, in_channels, Channels, to, pitch);
     } else {
-      detail::start_matrix<Channels, 1>(c.pointwise, c.channels, in_channels, Channels, to, pitch);
+      detail::start_matrix<Channels, 1>(c.pointwise, c.first, c.end, in_channels, Channels, to, pitch);
     }
   }
   cp_async_commit();
@@ -261,55 +280,13 @@ __device__ __forceinline__ void finish_pointwise(const TileCandidate& c, const T
   }
 }
 
-namespace detail {
-
-/// relu of the source's pixels (stride y + offset, stride x + offset).
-template <Product P, int Channels>
-__device__ __forceinline__ void subsample(const Operand<P>* tile, const Region& region, int stride, int first,
-                                          const Strip<Channels>& strip, StripSums& d) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      const int row = strip.row_of(r) * stride + first;
-      const int column = (strip.column + j) * stride + first;
-      const Vec<2> value = load<2>(tile + (row * region.columns + column) * operand_pitch<P>(Channels) + strip.channel);
-      d[r][j][0] = fmaxf(value.lane[0], 0.0F);
-      d[r][j][1] = fmaxf(value.lane[1], 0.0F);
-    }
-  }
-}
-
-/// Fragments of a tile of the source itself.
-template <Product P, int Channels>
-__device__ __forceinline__ void read_region(const Operand<P>* tile, const Region& region, int first,
-                                            TileFragments<Channels>& y) {
-  using Fragments = TileFragments<Channels>;
-#pragma unroll
-  for (int i = 0; i < Fragments::count; ++i) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int pixel = Fragments::pixel(i, half);
-      const int row = pixel / Tile<Channels>::width + first;
-      const int column = pixel % Tile<Channels>::width + first;
-      const Vec<2> value =
-          load<2>(tile + (row * region.columns + column) * operand_pitch<P>(Channels) + Fragments::channel(i));
-      y.value[i][2 * half] = value.lane[0];
-      y.value[i][2 * half + 1] = value.lane[1];
-    }
-  }
-}
-
-}  // namespace detail
-
-/// First half of a candidate's output on the tile: what slides over the source's region, to memory.d; an identity's
-/// output already. All threads call it; its pointwise weights may still be under way.
+/// First half of a candidate's output on the tile: what slides over the source's region, to memory.d. All threads call
+/// it; the pointwise weights may still be under way.
 template <Product P, int Channels>
 __device__ __forceinline__ void slide_candidate(const TileSource& s, const TileCandidate& c, const Region& region,
-                                                const TermMemory<P, Channels>& memory, TileFragments<Channels>& y) {
+                                                const TermMemory<P, Channels>& memory) {
   const Window window{c.kernel, c.dilation, s.stride, s.before - c.padding};
-  const bool separable = c.kind == CandidateKind::separable;
-  const Strip<Channels> strip(separable ? spacing_for(c.dilation) : 1);
+  const Strip<Channels> strip(c.kind == CandidateKind::separable ? spacing_for(c.dilation) : 1);
   StripSums d = {};
   switch (c.kind) {
     case CandidateKind::separable:
@@ -321,20 +298,11 @@ __device__ __forceinline__ void slide_candidate(const TileSource& s, const TileC
     case CandidateKind::avg_pool:
       avg_pool<P, Channels>(memory.region, region, s.height, s.width, window, strip, d);
       break;
-    case CandidateKind::factorised_reduce:
-      // The first of the two convolutions goes through its product here, so that one tile d is enough.
-      detail::subsample<P, Channels>(memory.region, region, s.stride, s.before, strip, d);
-      store_strip<P, Channels>(strip, d, memory.d);
-      cp_async_wait<0>();
-      finish_pointwise<P, Channels>(c, memory);
-      __syncthreads();
-      y.template multiply<P>(memory.d, memory.pointwise);
-      __syncthreads();
-      detail::subsample<P, Channels>(memory.region, region, s.stride, s.before + 1, strip, d);
-      break;
     case CandidateKind::identity:
-      detail::read_region<P, Channels>(memory.region, region, s.before, y);
-      return;
+    case CandidateKind::factorised_reduce:
+      copy_strip<P, Channels>(memory.region, region.columns, window, c.kind == CandidateKind::factorised_reduce, strip,
+                              d);
+      break;
   }
   store_strip<P, Channels>(strip, d, memory.d);
 }
@@ -343,27 +311,16 @@ __device__ __forceinline__ void slide_candidate(const TileSource& s, const TileC
 template <Product P, int Channels>
 __device__ __forceinline__ void finish_candidate(const TileCandidate& c, const TermMemory<P, Channels>& memory,
                                                  TileFragments<Channels>& y) {
-  using Fragments = TileFragments<Channels>;
-  if (c.kind == CandidateKind::identity) return;
-  if (c.kind == CandidateKind::max_pool || c.kind == CandidateKind::avg_pool) {
-    Fragments::for_each([&](int i, int e, int pixel, int channel) {
+  if (c.pointwise != nullptr) {
+    y.template multiply<P>(memory.d, memory.pointwise);
+  } else {
+    TileFragments<Channels>::for_each([&](int i, int e, int pixel, int channel) {
       if (e % 2 == 1) return;
       const Vec<2> value = load<2>(memory.d + pixel * operand_pitch<P>(Channels) + channel);
       y.value[i][e] = value.lane[0];
       y.value[i][e + 1] = value.lane[1];
     });
-    return;
   }
-  if (c.kind == CandidateKind::factorised_reduce) {
-    // Both products of all channels are formed; of the first, the first half of the channels is kept.
-    Fragments second;
-    second.template multiply<P>(memory.d, memory.pointwise);
-    Fragments::for_each([&](int i, int e, int /*pixel*/, int channel) {
-      if (channel >= c.channels / 2) y.value[i][e] = second.value[i][e];
-    });
-    return;
-  }
-  y.template multiply<P>(memory.d, memory.pointwise);
 }
 
 /// Computes the outputs of candidates [first, end) on a tile, in order. Candidates in a row with one source share its
@@ -397,8 +354,7 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
     }
     start_pointwise<P, Channels>(c, s.channels, memory);
     if (k > first) settle(k - 1);
-    Fragments y;
-    slide_candidate<P, Channels>(s, c, region, memory, y);
+    slide_candidate<P, Channels>(s, c, region, memory);
     cp_async_wait<0>();
     finish_pointwise<P, Channels>(c, memory);
     __syncthreads();  // d and the pointwise weights are there; region and filter are free
@@ -409,10 +365,11 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
       if (fresh) start_source(sources[next.source]);
       start_filter<P, Channels>(next, sources[next.source].channels, memory);
     }
+    Fragments y;
     finish_candidate<P, Channels>(c, memory, y);
-    Fragments::for_each([&](int i, int e, int pixel, int /*channel*/) {
+    Fragments::for_each([&](int i, int e, int /*pixel*/, int /*channel*/) {
       const float stored = as_stored(y.value[i][e], static_cast<const Operand<P>*>(nullptr));
-      y.value[i][e] = position.contains(pixel) ? stored : 0.0F;
+      y.value[i][e] = position.holds(i, e / 2) ? stored : 0.0F;
     });
     consume(k, y);
   }
@@ -531,22 +488,36 @@ struct Margin {
           aligned16(x.data) && x.pixel_stride % vector == 0 && x.channels() % vector == 0};
 }
 
-[[nodiscard]] inline TileCandidate tile_candidate(const Candidate& c, const BundleSource& source, int number) {
-  return {c.filter.f32(),
-          c.pointwise.f32(),
-          number,
-          static_cast<int>(output_channels(c, source)),
-          c.window.kernel,
-          c.window.dilation,
-          c.window.padding,
-          c.kind,
-          aligned16(c.filter.data) && aligned16(c.pointwise.data) && source.x.channels() % 4 == 0};
+/// Parts that a candidate is computed in: of a factorised reduce each of its convolutions.
+[[nodiscard]] inline int parts_of(const Candidate& c) {
+  return c.kind == CandidateKind::factorised_reduce ? 2 : 1;
 }
 
-[[nodiscard]] inline TileTensor tile_tensor(const TensorView& t) {
+[[nodiscard]] inline TileCandidate tile_candidate(const Candidate& c, int part, const BundleSource& source,
+                                                  int source_number) {
+  TileCandidate t{c.filter.f32(),
+                  c.pointwise.f32(),
+                  source_number,
+                  0,
+                  static_cast<int>(output_channels(c, source)),
+                  c.window.kernel,
+                  c.window.dilation,
+                  c.window.padding,
+                  c.kind,
+                  aligned16(c.filter.data) && aligned16(c.pointwise.data) && source.x.channels() % 4 == 0};
+  if (c.kind == CandidateKind::identity) t.padding = 0;
+  if (c.kind == CandidateKind::factorised_reduce) {
+    t.kernel = 1;
+    t.dilation = 1;
+    t.padding = -part;
+    (part == 0 ? t.end : t.first) = t.end / 2;
+  }
+  return t;
+}
+
+[[nodiscard]] inline TileTensor tile_tensor(const TensorView& t, int first, int end) {
   const bool aligned = reinterpret_cast<std::uintptr_t>(t.data) % (2 * size_of(t.dtype)) == 0;
-  return {t.data, t.pixel_stride, static_cast<int>(t.channels()),
-          aligned && t.pixel_stride % 2 == 0 && t.channels() % 2 == 0};
+  return {t.data, t.pixel_stride, first, end, aligned && t.pixel_stride % 2 == 0 && first % 2 == 0 && end % 2 == 0};
 }
 
 /// Parts a launch's second axis is cut into, so that it has about two blocks for each multiprocessor of an H100: how

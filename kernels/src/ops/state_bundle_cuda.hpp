@@ -77,7 +77,8 @@ struct StateBundle {
   std::span<const CandidateOutput> outputs;  ///< one per candidate
 };
 
-/// Most candidates of all states of one launch: they are kernel parameters.
+/// Most candidates of all states, or terms of a node, of one launch: they are kernel parameters. A factorised reduce
+/// counts as two.
 inline constexpr std::size_t max_launch_candidates = 64;
 
 /// All sources have one shape. A grid with few tiles gets several groups of candidates.

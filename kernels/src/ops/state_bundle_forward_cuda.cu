@@ -18,6 +18,7 @@ constexpr int max_candidates = static_cast<int>(max_launch_candidates);
 struct ForwardOutput {
   TileTensor y;          // null: not stored
   float* normalisation;  // [2, channels]; null: no statistics
+  int channels;
   Running running;
 };
 
@@ -85,7 +86,7 @@ __device__ __forceinline__ void moments_of_warps(const TileFragments<Channels>& 
       for (int i = j; i < Fragments::count; i += Fragments::together) {
         for (int h = 0; h < 2; ++h) {
           const float above = y.value[i][half + 2 * h] - mean;
-          if (position.contains(Fragments::pixel(i, h))) squares = fmaf(above, above, squares);
+          if (position.holds(i, h)) squares = fmaf(above, above, squares);
         }
       }
       squares = add_lanes(squares);
@@ -102,10 +103,12 @@ __device__ __forceinline__ Moments moments_of_tile(const Moments* moments, int c
   constexpr int step = TileFragments<Channels>::across / TileFragments<Channels>::together;
   const int first = channel / 32 % step;
   float sum = 0.0F;
+#pragma unroll 1
   for (int warp = first; warp < tile_warps; warp += step)
     sum = fmaf(static_cast<float>(pixels_of_warp(warp, position)), moments[warp * Channels + channel].mean, sum);
   const float mean = sum / static_cast<float>(position.pixels());
   float m2 = 0.0F;
+#pragma unroll 1
   for (int warp = first; warp < tile_warps; warp += step) {
     const Moments part = moments[warp * Channels + channel];
     const float above = part.mean - mean;
@@ -117,7 +120,7 @@ __device__ __forceinline__ Moments moments_of_tile(const Moments* moments, int c
 /// Statistics of a candidate from the moments [tiles, Channels] of its tiles: by one warp, all lanes of which call it.
 template <int Channels>
 __device__ __forceinline__ void finish_statistics(const Moments* moments, const TileGrid& grid, const BatchNorm& bn,
-                                                  const ForwardOutput& out, int channels) {
+                                                  const ForwardOutput& out, int first, int end) {
   constexpr int pairs = Channels / 2;  // a lane takes two channels of every runs-th tile: 16-byte loads
   constexpr int runs = 32 / pairs;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -137,9 +140,9 @@ __device__ __forceinline__ void finish_statistics(const Moments* moments, const 
                    __shfl_xor_sync(0xFFFFFFFFU, sums[i].sum, offset),
                    __shfl_xor_sync(0xFFFFFFFFU, sums[i].square, offset)});
     }
-    if (lane < pairs && channel + i < channels) {
+    if (lane < pairs && channel + i >= first && channel + i < end) {
       const BatchMoments batch = batch_moments(shift[i], sums[i]);
-      write_normalisation(batch, bn.epsilon, out.normalisation, channels, channel + i);
+      write_normalisation(batch, bn.epsilon, out.normalisation, out.channels, channel + i);
       move_running(batch, bn.momentum, out.running, channel + i);
     }
   }
@@ -157,7 +160,8 @@ __global__ void __launch_bounds__(tile_threads, 2)
   const int thread = static_cast<int>(threadIdx.x);
   const int tile = static_cast<int>(blockIdx.x);
   const ForwardGroup group = p.groups[blockIdx.y];
-  const TilePosition<Channels> position(p.grid, tile);
+  TilePosition<Channels> position(p.grid, tile);
+  position.place_thread();
   const auto moments_of = [&](int k) { return p.moments + std::int64_t{k} * p.grid.tiles * Channels; };
 
   compute_candidates<P, Channels>(
@@ -176,7 +180,7 @@ __global__ void __launch_bounds__(tile_threads, 2)
   if (!arrives_last(p.counters + blockIdx.y, gridDim.x)) return;
   for (int k = group.first + thread / 32; k < group.end; k += tile_warps) {
     if (p.outputs[k].normalisation == nullptr) continue;
-    finish_statistics<Channels>(moments_of(k), p.grid, p.bn, p.outputs[k], p.candidates[k].channels);
+    finish_statistics<Channels>(moments_of(k), p.grid, p.bn, p.outputs[k], p.candidates[k].first, p.candidates[k].end);
   }
 }
 
@@ -191,6 +195,7 @@ bool wanted(const CandidateOutput& out) {
 struct ForwardPlan {
   struct Item {
     std::size_t state, candidate;
+    int part;  // of a factorised reduce
   };
   struct Group {
     int first, end;  // items
@@ -217,8 +222,9 @@ struct ForwardPlan {
         grid.height = static_cast<int>(output_extent(c, stride, x[1]));
         grid.width = static_cast<int>(output_extent(c, stride, x[2]));
         grid.tiles = static_cast<int>(x[0]);
-        items.push_back({s, k});
-        ++counts.back();
+        for (int part = 0; part < parts_of(c); ++part)
+          items.push_back({s, k, part});
+        counts.back() += parts_of(c);
       }
     }
     if (items.empty()) return;
@@ -267,14 +273,18 @@ ForwardParameters parameters_of(const ForwardPlan& plan, const BatchNorm& bn, in
     const ForwardPlan::Group& group = plan.groups[g];
     p.groups[g] = {group.first, group.end};
     for (int i = group.first; i < group.end; ++i) {
-      const auto [s, k] = plan.items[static_cast<std::size_t>(i)];
+      const auto [s, k, part] = plan.items[static_cast<std::size_t>(i)];
       const StateBundle& state = states[s];
       p.sources[g] = tile_source(state.source, stride);
       p.sources[g].before = group.margin.before;
       p.sources[g].after = group.margin.after;
-      p.candidates[i] = tile_candidate(state.candidates[k], state.source, static_cast<int>(g));
+      const TileCandidate c = tile_candidate(state.candidates[k], part, state.source, static_cast<int>(g));
       const CandidateOutput& out = state.outputs[k];
-      p.outputs[i] = {tile_tensor(out.y), out.normalisation.f32(), {out.running.mean.f32(), out.running.var.f32()}};
+      p.candidates[i] = c;
+      p.outputs[i] = {tile_tensor(out.y, c.first, c.end),
+                      out.normalisation.f32(),
+                      static_cast<int>(output_channels(state.candidates[k], state.source)),
+                      {out.running.mean.f32(), out.running.var.f32()}};
     }
   }
   p.grid = plan.grid;
