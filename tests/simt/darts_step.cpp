@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -23,9 +24,13 @@ constexpr SeparableWindow pool_3{3, 1, 1};
 
 class Step {
  public:
-  explicit Step(const DartsStepOptions& options) : o_(options) {}
+  explicit Step(const DartsStepOptions& options) : o_(options), next_(options.base) {}
 
   std::vector<StepLaunch> build();
+  StepMemory memory() {
+    memory_.bytes = next_ - o_.base;
+    return std::move(memory_);
+  }
 
  private:
   /// A candidate with everything that either pass needs of it.
@@ -51,6 +56,7 @@ class Step {
     Write write = Write::overwrite;
     TensorView gradient;  // of the source's normalisation
     int stride = 1;
+    TensorView pooled[2];  // normalisations of its two pools, which serve all edges
   };
   /// What a cell leaves for its readers.
   struct Output {
@@ -59,10 +65,18 @@ class Step {
     bool written = false;  // dx has a first contribution
   };
 
+  void* take(std::size_t bytes) {
+    void* const address = reinterpret_cast<void*>(next_);  // NOLINT(performance-no-int-to-ptr)
+    next_ += (bytes + 255) / 256 * 256;
+    return address;
+  }
+  std::span<std::byte> workspace(std::size_t bytes) {
+    memory_.workspaces.emplace_back(static_cast<std::byte*>(take(bytes)), bytes);
+    return memory_.workspaces.back();
+  }
   TensorView tensor(const Shape& shape, DType dtype) {
-    TensorView view(reinterpret_cast<void*>(next_), shape, dtype);  // NOLINT(performance-no-int-to-ptr)
-    next_ += (static_cast<std::uintptr_t>(shape.elements()) * size_of(dtype) + 255) / 256 * 256;
-    return view;
+    memory_.tensors.emplace_back(take(static_cast<std::size_t>(shape.elements()) * size_of(dtype)), shape, dtype);
+    return memory_.tensors.back();
   }
   TensorView activation(std::int64_t side, std::int64_t channels) {
     return tensor({o_.batch, side, side, channels}, o_.dtype);
@@ -74,7 +88,9 @@ class Step {
   }
   TensorView wanted(const TensorView& weights) { return o_.weight_step ? f32(weights.shape) : TensorView(); }
 
-  void add(std::string operation, const KernelCost& cost) { launches_.push_back({std::move(operation), cost, {}}); }
+  void add(std::string operation, const KernelCost& cost, std::function<void(void*)> run = {}) {
+    launches_.push_back({std::move(operation), cost, std::move(run)});
+  }
   void add_elementwise(std::string operation, double tensors, const TensorView& t, double flops) {
     const auto elements = static_cast<double>(t.elements());
     add(std::move(operation), {1, tensors * elements * static_cast<double>(size_of(t.dtype)), flops * elements, 0.0});
@@ -90,7 +106,8 @@ class Step {
   std::vector<TensorView> gradients_of(int node, const std::vector<Edge>& edges) const;
 
   DartsStepOptions o_;
-  std::uintptr_t next_ = std::uintptr_t{1} << 40;
+  std::uintptr_t next_;
+  StepMemory memory_;
   std::vector<StepLaunch> launches_;
   std::vector<std::function<void()>> backward_;  // of the cells, in the order of the forward pass
   std::deque<Output> outputs_;                   // of stem and cells
@@ -115,20 +132,26 @@ Step::Edge Step::edge(int state, int node, const State& from, std::int64_t chann
   Edge e{state, node, {}, {}, {}};
   std::int32_t weight = 8 * (node * (node + 3) / 2 + state);  // two edges for the first node, then one more for each
   const auto op = [&](CandidateKind kind, const SeparableWindow& window, int stride) {
-    Op op;
-    op.candidate.kind = kind;
-    op.candidate.window = window;
+    Op made;
+    made.candidate.kind = kind;
+    made.candidate.window = window;
     if (kind == CandidateKind::separable) {
-      op.candidate.filter = f32({window.kernel, window.kernel, channels});
-      op.y = activation(side, channels);
+      made.candidate.filter = f32({window.kernel, window.kernel, channels});
+      made.y = activation(side, channels);
     }
-    if (kind == CandidateKind::factorised_reduce) op.y = activation(side, channels);
-    if (op.y) op.candidate.pointwise = f32({channels, channels});
-    if (kind != CandidateKind::identity) op.normalisation = f32({normalisation_rows, channels});
-    op.gradient = f32({normalisation_gradient_rows, channels});
-    op.stride = stride;
-    op.weight = ++weight;  // 0 is `none`
-    return op;
+    if (kind == CandidateKind::factorised_reduce) made.y = activation(side, channels);
+    if (made.y) made.candidate.pointwise = f32({channels, channels});
+    if (kind == CandidateKind::max_pool) {
+      made.normalisation = from.pooled[0];
+    } else if (kind == CandidateKind::avg_pool) {
+      made.normalisation = from.pooled[1];
+    } else if (kind != CandidateKind::identity) {
+      made.normalisation = f32({normalisation_rows, channels});
+    }
+    made.gradient = f32({normalisation_gradient_rows, channels});
+    made.stride = stride;
+    made.weight = ++weight;  // 0 is `none`
+    return made;
   };
   const int s = from.stride;
   e.first.push_back(op(CandidateKind::max_pool, pool_3, s));
@@ -158,8 +181,8 @@ void Step::forward_states(const std::vector<State>& states, const std::vector<in
       bundles.push_back({source, candidates.back(), outputs.back()});
     }
   };
-  Launch first;
-  Launch second;
+  const auto first = std::make_shared<Launch>();
+  const auto second = std::make_shared<Launch>();
   for (const int s : which) {
     std::vector<Candidate> candidates;
     std::vector<CandidateOutput> outputs;
@@ -177,16 +200,22 @@ void Step::forward_states(const std::vector<State>& states, const std::vector<in
         const bool has_second = op.candidate.kind == CandidateKind::separable && stage < e.second.size();
         if (has_second) {
           const Op& next = e.second[stage++];
-          second.add({op.y, op.normalisation}, {next.candidate}, {{next.y, next.normalisation, {}}});
+          second->add({op.y, op.normalisation}, {next.candidate}, {{next.y, next.normalisation, {}}});
         }
       }
       pooled = true;
     }
-    first.add(states[static_cast<std::size_t>(s)].source, std::move(candidates), std::move(outputs));
+    first->add(states[static_cast<std::size_t>(s)].source, std::move(candidates), std::move(outputs));
   }
   const int stride = states[static_cast<std::size_t>(which[0])].stride;
-  add("state_bundle_forward", state_bundle_forward_cost(stride, first.bundles));
-  add("state_bundle_forward (second stages)", state_bundle_forward_cost(1, second.bundles));
+  const auto add_launch = [this](const char* operation, int step, const std::shared_ptr<Launch>& launch) {
+    const std::span<std::byte> scratch = workspace(state_bundle_forward_workspace(step, launch->bundles));
+    add(operation, state_bundle_forward_cost(step, launch->bundles), [=, product = o_.product](void* stream) {
+      state_bundle_forward({}, step, launch->bundles, product, scratch, stream);
+    });
+  };
+  add_launch("state_bundle_forward", stride, first);
+  add_launch("state_bundle_forward (second stages)", 1, second);
 }
 
 std::vector<NodeTerm> Step::terms_of(int node, const std::vector<State>& states, const std::vector<Edge>& edges) const {
@@ -223,9 +252,12 @@ std::vector<TensorView> Step::gradients_of(int node, const std::vector<Edge>& ed
 
 void Step::backward_states(std::vector<State>& states, const std::vector<int>& which, std::vector<Edge>& edges,
                            const std::vector<TensorView>& node_gradients) {
-  std::deque<std::vector<CandidateGradient>> lists;
-  std::vector<StateGradient> second;
-  std::vector<StateGradient> first;
+  struct Launch {
+    std::vector<StateGradient> states;
+    std::deque<std::vector<CandidateGradient>> candidates;
+  };
+  const auto first = std::make_shared<Launch>();
+  const auto second = std::make_shared<Launch>();
   for (const int s : which) {
     State& state = states[static_cast<std::size_t>(s)];
     std::vector<CandidateGradient> of_state;
@@ -239,21 +271,28 @@ void Step::backward_states(std::vector<State>& states, const std::vector<int>& w
         if (op.candidate.kind == CandidateKind::separable && stage < e.second.size()) {
           const Op& next = e.second[stage];
           const TensorView& dz = e.dz[stage++];
-          lists.push_back({{next.candidate, next.y, g, next.gradient, wanted(next.candidate.filter),
-                            wanted(next.candidate.pointwise)}});
-          second.push_back({{op.y, op.normalisation}, lists.back(), dz, Write::overwrite, op.gradient});
+          second->candidates.push_back({{next.candidate, next.y, g, next.gradient, wanted(next.candidate.filter),
+                                         wanted(next.candidate.pointwise)}});
+          second->states.push_back(
+              {{op.y, op.normalisation}, second->candidates.back(), dz, Write::overwrite, op.gradient});
           of_state.push_back({op.candidate, op.y, dz, op.gradient, dfilter, dpointwise});
         } else {
           of_state.push_back({op.candidate, op.y, g, op.gradient, dfilter, dpointwise});
         }
       }
     }
-    lists.push_back(std::move(of_state));
-    first.push_back({state.source, lists.back(), state.dx, state.write, state.gradient});
+    first->candidates.push_back(std::move(of_state));
+    first->states.push_back({state.source, first->candidates.back(), state.dx, state.write, state.gradient});
   }
   const int stride = states[static_cast<std::size_t>(which[0])].stride;
-  add("state_bundle_backward (second stages)", state_bundle_backward_cost(1, second));
-  add("state_bundle_backward", state_bundle_backward_cost(stride, first));
+  const auto add_launch = [this](const char* operation, int step, const std::shared_ptr<Launch>& launch) {
+    const std::span<std::byte> scratch = workspace(state_bundle_backward_workspace(step, launch->states));
+    add(operation, state_bundle_backward_cost(step, launch->states), [=, product = o_.product](void* stream) {
+      state_bundle_backward(step, launch->states, product, scratch, stream);
+    });
+  };
+  add_launch("state_bundle_backward (second stages)", 1, second);
+  add_launch("state_bundle_backward", stride, first);
 }
 
 void Step::cell(int index) {
@@ -273,8 +312,16 @@ void Step::cell(int index) {
     s.stride = reduction ? 2 : 1;
   Output out{activation(side, nodes * channels), activation(side, nodes * channels)};
   for (int n = 0; n < nodes; ++n) {
-    states->push_back(
-        {{slice(out.x, n * channels, channels), {}}, slice(out.dx, n * channels, channels), Write::accumulate, {}, 1});
+    states->push_back({{slice(out.x, n * channels, channels), {}},
+                       slice(out.dx, n * channels, channels),
+                       Write::accumulate,
+                       {},
+                       1,
+                       {}});
+  }
+  for (State& s : *states) {
+    for (TensorView& normalisation : s.pooled)
+      normalisation = f32({normalisation_rows, channels});
   }
   auto edges = std::make_shared<std::vector<Edge>>();
   for (int n = 0; n < nodes; ++n) {
@@ -283,8 +330,10 @@ void Step::cell(int index) {
   }
   for (int n = 0; n < nodes; ++n) {
     forward_states(*states, n == 0 ? std::vector<int>{0, 1} : std::vector<int>{n + 1}, *edges);
-    add("node_forward",
-        node_forward_cost(terms_of(n, *states, *edges), (*states)[static_cast<std::size_t>(n + 2)].source.x));
+    const TensorView node = (*states)[static_cast<std::size_t>(n + 2)].source.x;
+    const std::vector<NodeTerm> terms = terms_of(n, *states, *edges);
+    add("node_forward", node_forward_cost(terms, node),
+        [=, w = w_, product = o_.product](void* stream) { node_forward(terms, w, node, product, stream); });
   }
 
   outputs_.push_back(out);
@@ -295,8 +344,14 @@ void Step::cell(int index) {
     for (int n = 0; n < nodes; ++n)
       node_gradients.push_back((*states)[static_cast<std::size_t>(n + 2)].dx);
     for (int n = nodes - 1; n >= 0; --n) {
-      add("node_backward",
-          node_backward_cost(terms_of(n, *states, *edges), node_gradients[static_cast<std::size_t>(n)]));
+      const TensorView g = node_gradients[static_cast<std::size_t>(n)];
+      const std::vector<NodeTerm> terms = terms_of(n, *states, *edges);
+      const std::vector<TensorView> gradients = gradients_of(n, *edges);
+      const std::span<std::byte> scratch = workspace(node_backward_workspace(terms, g.shape));
+      const TensorView dw = o_.weight_step ? TensorView() : dw_;
+      add("node_backward", node_backward_cost(terms, g), [=, w = w_, product = o_.product](void* stream) {
+        node_backward(terms, w, g, dw, gradients, product, scratch, stream);
+      });
       // The architecture's gradient needs nothing of what lies before the first cell's nodes.
       if (n == 0 && first_cell && !o_.weight_step) return;
       backward_states(*states, n == 0 ? std::vector<int>{0, 1} : std::vector<int>{n + 1}, *edges, node_gradients);
@@ -356,8 +411,11 @@ std::vector<StepLaunch> Step::build() {
 
 }  // namespace
 
-std::vector<StepLaunch> darts_step(const DartsStepOptions& options) {
-  return Step(options).build();
+std::vector<StepLaunch> darts_step(const DartsStepOptions& options, StepMemory* memory) {
+  Step step(options);
+  std::vector<StepLaunch> launches = step.build();
+  if (memory != nullptr) *memory = step.memory();
+  return launches;
 }
 
 }  // namespace dnas::simt

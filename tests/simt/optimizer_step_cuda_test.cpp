@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <tuple>
 #include <vector>
 
+// What kernels read and write lies on the heap, which a GPU reaches too (tests/cuda).
 namespace dnas::kernels {
 namespace {
 
@@ -39,19 +41,19 @@ TEST_P(OptimizerStepCuda, SquaredNormMatchesLoop) {
   for (const double value : x.to_double())
     expected += value * value;
   std::vector<std::byte> workspace(cuda::squared_norm_workspace(count()));
-  double result = -1.0;
-  cuda::squared_norm(x.values(), workspace, &result, nullptr);
-  EXPECT_NEAR(result, expected, 1e-12 * expected);  // f64 throughout; only the order differs
+  const auto result = std::make_unique<double>(-1.0);
+  cuda::squared_norm(x.values(), workspace, result.get(), nullptr);
+  EXPECT_NEAR(*result, expected, 1e-12 * expected);  // f64 throughout; only the order differs
 }
 
 TEST_P(OptimizerStepCuda, AxpyMatchesLoop) {
   DeviceArray x = array(1);
   DeviceArray y = array(2);
-  const float a = -0.3F;
+  const auto a = std::make_unique<float>(-0.3F);
   std::vector<double> expected = y.to_double();
   for (std::size_t i = 0; i < count(); ++i)
-    expected[i] += static_cast<double>(a) * x.values()[i];
-  cuda::axpy(&a, x.values(), y.values(), nullptr);
+    expected[i] += static_cast<double>(*a) * x.values()[i];
+  cuda::axpy(a.get(), x.values(), y.values(), nullptr);
   expect_close(y, expected);
 }
 
@@ -60,6 +62,7 @@ TEST_P(OptimizerStepCuda, SgdStepMatchesLoop) {
   DeviceArray buffer = array(2);
   DeviceArray w = array(3);
   const SgdStep step{.learning_rate = 0.1F, .momentum = 0.9F, .weight_decay = 0.01F, .scale = 0.7F};
+  const auto device_step = std::make_unique<SgdStep>(step);
   std::vector<double> expected_buffer = buffer.to_double();
   std::vector<double> expected_w = w.to_double();
   for (std::size_t i = 0; i < count(); ++i) {
@@ -67,7 +70,7 @@ TEST_P(OptimizerStepCuda, SgdStepMatchesLoop) {
     expected_buffer[i] = step.momentum * expected_buffer[i] + g;
     expected_w[i] -= step.learning_rate * expected_buffer[i];
   }
-  cuda::sgd_step(&step, grad.values(), buffer.values(), w.values(), nullptr);
+  cuda::sgd_step(device_step.get(), grad.values(), buffer.values(), w.values(), nullptr);
   expect_close(buffer, expected_buffer);
   expect_close(w, expected_w);
 }
@@ -81,6 +84,7 @@ TEST_P(OptimizerStepCuda, AdamStepMatchesLoop) {
     for (float& value : v.values())
       value = std::abs(value);
     const AdamStep step{.learning_rate = 1e-2F, .beta1 = 0.5F, .weight_decay = 1e-3F, .t = t};
+    const auto device_step = std::make_unique<AdamStep>(step);
     const double beta1 = step.beta1;
     const double beta2 = step.beta2;
     std::vector<double> expected_m = m.to_double();
@@ -94,7 +98,7 @@ TEST_P(OptimizerStepCuda, AdamStepMatchesLoop) {
       const double unbiased_v = expected_v[i] / (1.0 - std::pow(beta2, static_cast<double>(t)));
       expected_w[i] -= step.learning_rate * unbiased_m / (std::sqrt(unbiased_v) + step.epsilon);
     }
-    cuda::adam_step(&step, grad.values(), m.values(), v.values(), w.values(), nullptr);
+    cuda::adam_step(device_step.get(), grad.values(), m.values(), v.values(), w.values(), nullptr);
     expect_close(m, expected_m);
     expect_close(v, expected_v);
     expect_close(w, expected_w);
@@ -111,27 +115,27 @@ TEST(OptimizerStepCudaLong, ArraysAreWalkedWithAStride) {
   simt::set_schedule(simt::Schedule::ascending);
   DeviceArray x(count, 1, 1);
   DeviceArray y(count, 2, 1);
-  const float a = 2.0F;
+  const auto a = std::make_unique<float>(2.0F);
   std::vector<double> expected = y.to_double();
   double norm = 0.0;
   for (std::size_t i = 0; i < count; ++i) {
-    expected[i] += static_cast<double>(a) * x.values()[i];
+    expected[i] += static_cast<double>(*a) * x.values()[i];
     norm += static_cast<double>(x.values()[i]) * x.values()[i];
   }
-  cuda::axpy(&a, x.values(), y.values(), nullptr);
+  cuda::axpy(a.get(), x.values(), y.values(), nullptr);
   expect_close(y, expected);
   std::vector<std::byte> workspace(cuda::squared_norm_workspace(count));
-  double result = 0.0;
-  cuda::squared_norm(x.values(), workspace, &result, nullptr);
-  EXPECT_NEAR(result, norm, 1e-12 * norm);
+  const auto result = std::make_unique<double>(-1.0);
+  cuda::squared_norm(x.values(), workspace, result.get(), nullptr);
+  EXPECT_NEAR(*result, norm, 1e-12 * norm);
 }
 
 TEST(OptimizerStepCudaEmpty, NormOfNothingIsZero) {
   simt::set_schedule(simt::Schedule::ascending);
   std::vector<std::byte> workspace(cuda::squared_norm_workspace(0));
-  double result = -1.0;
-  cuda::squared_norm({}, workspace, &result, nullptr);
-  EXPECT_EQ(result, 0.0);
+  const auto result = std::make_unique<double>(-1.0);
+  cuda::squared_norm({}, workspace, result.get(), nullptr);
+  EXPECT_EQ(*result, 0.0);
 }
 
 }  // namespace

@@ -37,6 +37,20 @@ struct MomentSums {
   }
 };
 
+/// What a long run of pixels says of one channel, with the mean left to f64.
+struct ShiftedSums {
+  float shift;   // a value of the run
+  float sum;     // of x - shift
+  float square;  // of (x - shift)^2
+};
+
+__device__ __forceinline__ MomentSums about(double shift, const ShiftedSums& run, std::int64_t count) {
+  const auto n = static_cast<double>(count);
+  const double above = static_cast<double>(run.shift) - shift;
+  const auto sum = static_cast<double>(run.sum);
+  return {n, sum + n * above, static_cast<double>(run.square) + above * (2.0 * sum + n * above)};
+}
+
 /// A tile of `count` pixels; nothing if there are none.
 __device__ __forceinline__ MomentSums about(double shift, const Moments& tile, int count) {
   if (count == 0) return {};
