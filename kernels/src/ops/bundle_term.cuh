@@ -523,7 +523,7 @@ struct Margin {
 /// Parts a launch's second axis is cut into, so that it has about two blocks for each multiprocessor of an H100: how
 /// many of `items` each part takes, at most.
 [[nodiscard]] inline int items_per_group(int tiles, std::span<const int> items) {
-  constexpr int wanted = 2 * 132;
+  constexpr int wanted = 256;  // of 2 * 132; a few idle slots cost less than loading every region once more
   int most = 1;
   for (const int n : items)
     most = std::max(most, n);
