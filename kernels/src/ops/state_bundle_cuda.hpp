@@ -57,8 +57,8 @@ struct TileLaunch {
   std::size_t shared_bytes = 0;
 };
 
-/// Whether a state's windows, those of its pools among them, fit into a block's shared memory, forward. `channels`: of
-/// the state or of an output, whichever are more.
+/// Whether a state's windows, those of its pools among them, fit into a block's shared memory in the forward pass and
+/// in nodes. `channels`: of the state or of an output, whichever are more.
 [[nodiscard]] bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels,
                              Product product);
 
@@ -103,11 +103,17 @@ struct NodeTerm {
   std::int32_t weight = 0;   ///< flat position of its mixing weight
 };
 
-/// node = sum over the terms, [N, H', W', C]: one launch. Terms of one source should stand together: its tile is then
-/// loaded once.
+[[nodiscard]] TileLaunch node_forward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product);
+
+/// node = sum over the terms, [N, H', W', C]: one launch. Those with a stored y are added first. Terms of one source
+/// should stand together: its tile is then loaded once.
 void node_forward(std::span<const NodeTerm> terms, const TensorView& w, const TensorView& node, Product product,
                   void* stream);
 
+/// Of all terms; a node with few tiles gets several groups of them.
+[[nodiscard]] TileLaunch node_backward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product);
+
+/// Bytes of device scratch.
 [[nodiscard]] std::size_t node_backward_workspace(std::span<const NodeTerm> terms, const Shape& node);
 
 /// What g = dL/d(node) is for: dw[weight_k] += sum of g * norm_k (null view: not wanted), and per term its

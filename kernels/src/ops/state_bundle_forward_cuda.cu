@@ -308,7 +308,8 @@ bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_
   }
   const int tile = tile_channels(channels);
   return with_tile(product, tile, [&]<Product P, int Channels>() {
-    return forward_shared_bytes<P, Channels>(region_pixels(tile, stride, margin), taps) <= max_shared_bytes;
+    return term_memory_bytes<P, Channels>(region_pixels(tile, stride, margin), taps) + bytes_beside(tile) <=
+           max_shared_bytes;
   });
 }
 
