@@ -97,7 +97,7 @@ __global__ void atomics_kernel(int* a, unsigned* b, unsigned long long* c) {
   atomicDec(&b[4], 9);
   atomicExch(&b[5], 77);
   atomicAdd(c, 1ULL << 33U);
-  int seen = a[4];
+  int seen = atomicAdd(&a[4], 0);
   for (int expected = seen; (seen = atomicCAS(&a[4], expected, expected + 2)) != expected;)
     expected = seen;
 }

@@ -186,7 +186,7 @@ TEST_P(Executor, ReturnedThreadsAreNotWaitedFor) {
 }
 
 __global__ void throwing_kernel(int* out) {
-  out[threadIdx.x] = 1;
+  out[blockIdx.x * blockDim.x + threadIdx.x] = 1;
   __syncthreads();
   if (threadIdx.x == 3) throw std::runtime_error("no");
   __syncthreads();
@@ -194,8 +194,9 @@ __global__ void throwing_kernel(int* out) {
 
 TEST_P(Executor, IsUsableAfterAnError) {
   std::vector<int> out(threads);
+  std::vector<int> ones(4 * threads);
   for (int round = 0; round < 3; ++round) {
-    EXPECT_THAT(error_of(throwing_kernel, {4, threads}, out.data()),
+    EXPECT_THAT(error_of(throwing_kernel, {4, threads}, ones.data()),
                 testing::ContainsRegex("thread \\(3, 0, 0\\): exception in the kernel: no"));
     launch("neighbour", planted::neighbour<true>, {1, threads, int_per_thread}, nullptr, out.data(), 1);
     EXPECT_EQ(out, rotated(1));

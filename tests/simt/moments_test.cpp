@@ -1,6 +1,7 @@
 #include "core/moments.cuh"
 #include "core/last_block.cuh"
 #include "core/launch.cuh"
+#include "core/shared_memory.cuh"
 
 #include "reference/batch_norm_ref.hpp"
 #include "simt/executor.hpp"
@@ -20,7 +21,8 @@ constexpr int threads = 64;
 /// One block per tile of up to `tile` pixels of x [pixels, channels]; statistics by the last block.
 __global__ void statistics_kernel(const float* x, int pixels, int channels, int tile, Moments* moments,
                                   unsigned* counter, float* normalisation, Running running) {
-  __shared__ MomentSums scratch[threads];
+  SharedMemory memory;
+  auto* const scratch = memory.take<MomentSums>(threads);
   const auto pixels_of = [&](int t) { return pixels - t * tile < tile ? pixels - t * tile : tile; };
   const int mine = static_cast<int>(blockIdx.x);
   for (int c = static_cast<int>(threadIdx.x); c < channels; c += threads) {
@@ -54,11 +56,11 @@ Result statistics(const std::vector<float>& x, int channels, int tile) {
   const auto c = static_cast<std::size_t>(channels);
   std::vector<Moments> moments(static_cast<std::size_t>(tiles) * c, {std::nanf(""), std::nanf("")});
   Result result{std::vector<float>(2 * c, std::nanf("")), std::vector<float>(c, 0.5F), std::vector<float>(c, 2.0F)};
-  unsigned counter = 0;
-  launch("statistics", statistics_kernel, {static_cast<unsigned>(tiles), threads}, nullptr, x.data(), pixels, channels,
-         tile, moments.data(), &counter, result.normalisation.data(),
+  std::vector<unsigned> counter{0};
+  launch("statistics", statistics_kernel, {static_cast<unsigned>(tiles), threads, shared_bytes<MomentSums>(threads)},
+         nullptr, x.data(), pixels, channels, tile, moments.data(), counter.data(), result.normalisation.data(),
          Running{result.running_mean.data(), result.running_var.data()});
-  EXPECT_EQ(counter, 0U);
+  EXPECT_EQ(counter[0], 0U);
   return result;
 }
 

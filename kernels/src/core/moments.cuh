@@ -106,10 +106,10 @@ __device__ __forceinline__ void move_running(const BatchMoments& batch, float mo
 /// a BatchMoments in one thread for each. All threads of the block call it, between barriers of the caller's (after
 /// arrives_last, say); it ends with one. pixels_of(tile) says how many pixels a tile holds.
 ///
-/// @param scratch  shared
+/// @param scratch  shared, [Threads]
 template <int Threads, typename PixelsOf, typename Finish>
 __device__ __forceinline__ void merge_moments(const Moments* moments, int tiles, int channels, int stride,
-                                              MomentSums (&scratch)[Threads], PixelsOf&& pixels_of, Finish&& finish) {
+                                              MomentSums* scratch, PixelsOf&& pixels_of, Finish&& finish) {
   add_parts<Threads>(
       channels, tiles, scratch,
       [&](int tile, int channel) {

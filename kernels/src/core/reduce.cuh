@@ -35,11 +35,10 @@ struct Sum {
 /// then the runs are added in order. All threads of a one-dimensional block call it; it ends with a barrier.
 /// Neighbouring threads ask for neighbouring columns.
 ///
-/// @param scratch  shared; Total{} is nothing, total.add(other) adds
+/// @param scratch  shared, [Threads]; Total{} is nothing, total.add(other) adds
 /// @param part     part(part, column), a Total
 template <int Threads, typename Total, typename Part, typename Finish>
-__device__ __forceinline__ void add_parts(int columns, int parts, Total (&scratch)[Threads], Part&& part,
-                                          Finish&& finish) {
+__device__ __forceinline__ void add_parts(int columns, int parts, Total* scratch, Part&& part, Finish&& finish) {
   const int thread = static_cast<int>(threadIdx.x);
   for (int first = 0; first < columns; first += Threads) {
     const int width = columns - first < Threads ? columns - first : Threads;

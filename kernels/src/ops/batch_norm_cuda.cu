@@ -3,6 +3,7 @@
 #include "core/last_block.cuh"
 #include "core/launch.cuh"
 #include "core/reduce.cuh"
+#include "core/shared_memory.cuh"
 #include "ops/channel_walk.cuh"
 #include "ops/normalisation_cuda.hpp"
 
@@ -94,8 +95,9 @@ template <typename T, int Width>
 __global__ void __launch_bounds__(walk_threads)
     gradient_sums_kernel(const ChannelWalk walk, const Pixels<const T> x, const Pixels<const T> dy,
                          const BackwardRows rows, float* parts, unsigned* counters) {
-  __shared__ float row_sums[3 * Width][walk_threads];
-  __shared__ GradientSums scratch[walk_threads];
+  SharedMemory memory;
+  auto* const row_sums = memory.take<float>(3 * Width * walk_threads);
+  auto* const scratch = memory.take<GradientSums>(walk_threads);
   const WalkThread<Width> mine(walk);
   float sum[3 * Width] = {};
   float mean[Width] = {};
@@ -164,6 +166,10 @@ __global__ void __launch_bounds__(walk_threads)
 
 // --- launchers ------------------------------------------------------------------------------------------------------
 
+std::size_t sums_shared_bytes(std::size_t width) {
+  return shared_bytes<float>(3 * width * walk_threads) + shared_bytes<GradientSums>(walk_threads);
+}
+
 /// The workspace: counters, parts of sums, and per channel a residual (forward) or a gradient (backward).
 struct Scratch {
   unsigned* counters;
@@ -229,8 +235,8 @@ void batch_norm_backward(const TensorView& x, const TensorView& gamma, const Ten
     const ChannelWalk walk(x.pixels(), x.channels(), Width);
     const Scratch scratch(walk, workspace);
     const BackwardRows rows{gamma.f32(), mean.f32(), rstd.f32(), dgamma.f32(), dbeta.f32(), scratch.rows};
-    launch("batch_norm_backward", gradient_sums_kernel<T, Width>, {walk.grid(), walk_threads}, stream, walk,
-           Pixels<const T>(x), Pixels<const T>(dy), rows, scratch.parts, scratch.counters);
+    launch("batch_norm_backward", gradient_sums_kernel<T, Width>, {walk.grid(), walk_threads, sums_shared_bytes(Width)},
+           stream, walk, Pixels<const T>(x), Pixels<const T>(dy), rows, scratch.parts, scratch.counters);
     if (!dx) return;
     const TensorView gradient(scratch.rows, {normalisation_gradient_rows, x.channels()});
     normalisation_backward(x, std::span(&dy, 1), std::span(&gradient, 1), dx, write_dx, stream);

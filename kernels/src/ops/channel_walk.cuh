@@ -92,22 +92,22 @@ struct Pixels {
 };
 
 /// Sums over the rows of a block, valid in row 0: rows are halved, so the order is fixed. All threads call it.
-/// @param scratch  shared
+/// @param scratch  shared, [Count, walk_threads]
 template <int Count>
-__device__ __forceinline__ void sum_rows(float (&value)[Count], int lanes, float (&scratch)[Count][walk_threads]) {
+__device__ __forceinline__ void sum_rows(float (&value)[Count], int lanes, float* scratch) {
   const int thread = static_cast<int>(threadIdx.x);
   const int row = thread / lanes;
   for (int rows = walk_threads / lanes; rows > 1; rows = (rows + 1) / 2) {
     const int half = (rows + 1) / 2;
     if (row >= half && row < rows) {
       for (int k = 0; k < Count; ++k)
-        scratch[k][thread] = value[k];
+        scratch[k * walk_threads + thread] = value[k];
     }
     // The next turn writes rows below half, so one barrier is enough.
     __syncthreads();
     if (row + half < rows) {
       for (int k = 0; k < Count; ++k)
-        value[k] += scratch[k][thread + half * lanes];
+        value[k] += scratch[k * walk_threads + thread + half * lanes];
     }
   }
 }

@@ -3,6 +3,7 @@
 #include "core/last_block.cuh"
 #include "core/launch.cuh"
 #include "core/moments.cuh"
+#include "core/shared_memory.cuh"
 #include "ops/channel_walk.cuh"
 
 #include <algorithm>
@@ -37,8 +38,9 @@ template <typename T, int Width>
 __global__ void __launch_bounds__(walk_threads)
     statistics_kernel(const ChannelWalk walk, const Pixels<const T> x, ShiftedSums* parts, unsigned* counters,
                       const __grid_constant__ StatisticsTarget target) {
-  __shared__ float row_sums[2 * Width][walk_threads];
-  __shared__ MomentSums scratch[walk_threads];
+  SharedMemory memory;
+  auto* const row_sums = memory.take<float>(2 * Width * walk_threads);
+  auto* const scratch = memory.take<MomentSums>(walk_threads);
   const WalkThread<Width> mine(walk);
   Vec<Width> shift{};
   float sum[2 * Width] = {};  // of x - shift, and of its squares
@@ -162,6 +164,10 @@ __global__ void __launch_bounds__(walk_threads)
 
 // --- launchers ------------------------------------------------------------------------------------------------------
 
+std::size_t statistics_shared_bytes(std::size_t width) {
+  return shared_bytes<float>(2 * width * walk_threads) + shared_bytes<MomentSums>(walk_threads);
+}
+
 std::size_t parts_bytes(const ChannelWalk& walk) {
   return counter_bytes(walk.tiles) +
          static_cast<std::size_t>(walk.blocks) * static_cast<std::size_t>(walk.channels) * sizeof(ShiftedSums);
@@ -195,8 +201,9 @@ void channel_statistics(const BatchNorm& bn, const TensorView& x, std::span<cons
       for (const RunningStatistics& r : running.first(std::min(running.size(), max_running)))
         target.running[target.running_count++] = {r.mean.f32(), r.var.f32()};
       running = running.subspan(static_cast<std::size_t>(target.running_count));
-      launch("batch_statistics", statistics_kernel<T, Width>, {walk.grid(), walk_threads}, stream, walk,
-             Pixels<const T>(x), parts, counters, target);
+      launch("batch_statistics", statistics_kernel<T, Width>,
+             {walk.grid(), walk_threads, statistics_shared_bytes(Width)}, stream, walk, Pixels<const T>(x), parts,
+             counters, target);
     } while (!running.empty());
   });
 }

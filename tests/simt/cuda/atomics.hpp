@@ -8,7 +8,8 @@
 #include <type_traits>
 
 // Atomics on the integers that CUDA has them for. On floats there are none here: the order of their additions would
-// change from run to run, and our results do not. They order no other memory, as in CUDA.
+// change from run to run, and our results do not. They order no other memory, as in CUDA; ThreadSanitizer does not look
+// at them, since to it a plain store that follows, such as the last block's reset of a counter, would race with them.
 namespace dnas::simt {
 
 template <typename T>
@@ -17,6 +18,7 @@ concept AtomicInteger = std::same_as<T, int> || std::same_as<T, unsigned> || std
 /// Replaces *p by change(*p). Returns what was there.
 template <typename T, typename Change>
 T change_atomically(T* p, Change&& change) {
+  const InExecutor guard;
   running_block->at_atomic();
   const std::atomic_ref<T> value(*p);
   T old = value.load(std::memory_order_relaxed);

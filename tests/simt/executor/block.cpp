@@ -8,7 +8,8 @@ namespace dnas::simt {
 namespace {
 
 std::string text(uint3 index) {
-  return std::string("(") + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) + ")";
+  return std::string("(") + std::to_string(index.x) + ", " + std::to_string(index.y) + ", " + std::to_string(index.z) +
+         ")";
 }
 
 uint3 position(std::uint64_t number, dim3 extent) {
@@ -72,11 +73,15 @@ void Block::begin(Grid& grid, std::uint64_t number) {
   count_ = grid.block.x * grid.block.y * grid.block.z;
   alive_ = count_;
   atomic_seen_ = false;
+  if (thread_sanitizer) fences_ = std::make_unique<OrderingPoint>();
   random_ = Random(grid.settings.seed, number);
   ready_.reset(grid.settings.schedule, &random_);
   memory_.begin_block(grid.shared_bytes);
   barrier_.waiting.clear();
   if (threads_.size() < count_) threads_.resize(count_);
+  // A new fiber knows what its maker did. Made by the worker, threads know nothing of each other.
+  while (thread_sanitizer && fibers_.size() < count_)
+    fibers_.push_back(std::make_unique<Fiber>(fiber_main));
   for (unsigned i = 0; i < count_; ++i) {
     Thread& thread = threads_[i];
     thread.index = position(i, grid.block);
@@ -173,11 +178,7 @@ void Block::after_return(Thread& thread) {
 }
 
 Fiber* Block::fiber_for(const Thread& thread) {
-  if (thread_sanitizer) {
-    while (fibers_.size() <= thread.number)
-      fibers_.push_back(std::make_unique<Fiber>(fiber_main));
-    return fibers_[thread.number].get();
-  }
+  if (thread_sanitizer) return fibers_[thread.number].get();
   if (idle_fibers_.empty()) return fibers_.emplace_back(std::make_unique<Fiber>(fiber_main)).get();
   Fiber* const fiber = idle_fibers_.back();
   idle_fibers_.pop_back();
@@ -223,18 +224,20 @@ void Block::yield_at_random() {
   if (grid_->settings.schedule == Schedule::shuffled && random_.below(8) == 0) yield();
 }
 
+/// Whoever sees the value of an atomic, and passes a fence then, sees what its block had fenced before the atomic.
 void Block::at_atomic() {
   const InExecutor guard;
   yield_at_random();
+  if (thread_sanitizer) courier_.carry(*fences_, grid_->atomics);
   atomic_seen_ = true;
 }
 
-/// A fence publishes what its thread did. It makes visible what others published only after an atomic, whose value may
-/// have told that they did; a fence before any atomic of the block makes nothing visible.
 void Block::at_fence() {
   const InExecutor guard;
-  grid_->fences.publish();
-  if (atomic_seen_) grid_->fences.observe();
+  if (thread_sanitizer) {
+    fences_->publish();
+    if (atomic_seen_) grid_->atomics.observe();
+  }
   yield_at_random();
 }
 
@@ -352,8 +355,8 @@ void Block::start_copy(void* to, const void* from, int bytes, int valid, const P
 
 std::string Block::describe(const std::string& what, const Thread* who) const {
   const Settings& settings = grid_->settings;
-  return std::string("block ") + text(::blockIdx) + (who != nullptr ? ", thread " + text(who->index) : std::string()) + ": " + what +
-         " [schedule " + name(settings.schedule) +
+  return std::string("block ") + text(::blockIdx) + (who != nullptr ? ", thread " + text(who->index) : std::string()) +
+         ": " + what + " [schedule " + name(settings.schedule) +
          (settings.schedule == Schedule::shuffled ? ", seed " + std::to_string(settings.seed) : std::string()) + "]";
 }
 

@@ -37,7 +37,7 @@ struct Grid {
   void (*call)(const void* arguments) = nullptr;  ///< the kernel, for one thread
   const void* arguments = nullptr;
   Settings settings;
-  OrderingPoint fences{};  ///< that __threadfence publishes to and observes
+  OrderingPoint atomics{};  ///< what was fenced before an atomic of any block
 };
 
 /// What lanes of a warp do together once all have arrived: `slots` has an entry for each lane, those of `arrived` set.
@@ -149,6 +149,8 @@ class Block {
   ReadyQueue ready_;
   Random random_;
   bool atomic_seen_ = false;
+  std::unique_ptr<OrderingPoint> fences_;  // a new one for each block
+  Courier courier_;
   std::optional<std::string> error_;
   Fiber worker_;  // whoever called run()
   std::vector<std::unique_ptr<Fiber>> fibers_;

@@ -19,7 +19,7 @@ void destroy_context(Context context) noexcept;
 /// Saves where we are in `from` and goes on at `to`; returns when somebody switches to `from`.
 void switch_context(Context& from, Context& to);
 
-/// The first function of a new fiber; never returns. Defined by fiber.cpp.
+/// The first function of a new fiber, called after enter_executor(); never returns. Defined by fiber.cpp.
 [[noreturn]] void fiber_begins();
 
 }  // namespace dnas::simt

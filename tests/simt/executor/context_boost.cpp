@@ -1,5 +1,7 @@
 #include "simt/executor/context.hpp"
 
+#include "simt/executor/sanitizers.hpp"
+
 #include <boost/context/detail/fcontext.hpp>
 
 namespace dnas::simt {
@@ -13,6 +15,7 @@ void save_left_context(const transfer_t& transfer) {
 }
 
 void start(transfer_t transfer) {
+  enter_executor();
   save_left_context(transfer);
   fiber_begins();
 }

@@ -1,10 +1,20 @@
 #include "simt/executor/context.hpp"
 
+#include "simt/executor/sanitizers.hpp"
+
 #include <memory>
 
 #include <ucontext.h>
 
 namespace dnas::simt {
+namespace {
+
+void start() {
+  enter_executor();
+  fiber_begins();
+}
+
+}  // namespace
 
 Context make_context(Context old, std::byte* stack, std::size_t bytes) {
   auto* const context = old != nullptr ? static_cast<ucontext_t*>(old) : static_cast<ucontext_t*>(empty_context());
@@ -12,7 +22,7 @@ Context make_context(Context old, std::byte* stack, std::size_t bytes) {
   context->uc_stack.ss_sp = stack;
   context->uc_stack.ss_size = bytes;
   context->uc_link = nullptr;
-  makecontext(context, fiber_begins, 0);
+  makecontext(context, start, 0);
   return context;
 }
 

@@ -85,4 +85,32 @@ class OrderingPoint {
   [[maybe_unused]] char key_ = 0;
 };
 
+/// Publishes at one point what was published at another, without the calling thread learning of it.
+class Courier {
+ public:
+#if defined(__SANITIZE_THREAD__)
+  Courier() : carrier_(__tsan_create_fiber(0)) {}
+  ~Courier() {
+    __tsan_destroy_fiber(carrier_);
+  }
+#else
+  Courier() = default;
+#endif
+  Courier(const Courier&) = delete;
+  Courier& operator=(const Courier&) = delete;
+
+  void carry([[maybe_unused]] OrderingPoint& from, [[maybe_unused]] OrderingPoint& to) {
+#if defined(__SANITIZE_THREAD__)
+    void* const caller = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(carrier_, __tsan_switch_to_fiber_no_sync);
+    from.observe();
+    to.publish();
+    __tsan_switch_to_fiber(caller, __tsan_switch_to_fiber_no_sync);
+#endif
+  }
+
+ private:
+  [[maybe_unused]] void* carrier_ = nullptr;  // a thread to ThreadSanitizer, and nothing else
+};
+
 }  // namespace dnas::simt

@@ -1,5 +1,8 @@
 #include "simt/executor/worker_pool.hpp"
 
+#include "simt/executor/sanitizers.hpp"
+
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
@@ -75,7 +78,19 @@ class WorkerPool {
 
 void run_on_workers(unsigned count, const std::function<void(unsigned)>& task) {
   static WorkerPool pool;
-  pool.run(count, task);
+  if (!thread_sanitizer) {
+    pool.run(count, task);
+    return;
+  }
+  // A worker that wakes when another has finished knows, through the pool's mutex, all that the other did, and races
+  // between them are not seen. So they begin together.
+  std::atomic<unsigned> here = 0;
+  pool.run(count, [&](unsigned worker) {
+    here.fetch_add(1, std::memory_order_relaxed);
+    while (here.load(std::memory_order_relaxed) < count)
+      std::this_thread::yield();
+    task(worker);
+  });
 }
 
 }  // namespace dnas::simt
