@@ -3,18 +3,19 @@
 #include "ops/state_bundle_cuda.hpp"
 #include "reference/pool_ref.hpp"
 #include "reference/separable_bundle_ref.hpp"
+#include "simt/device_tensor.hpp"
 #include "support/tensors.hpp"
 
-#include <cuda_bf16.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <iostream>
 #include <limits>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,102 +28,38 @@ using test::Gap;
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-/// An f32 or bf16 tensor, perhaps a slice of channels, perhaps `offset` elements off a 16-byte boundary. Starts as NaN,
-/// between guards of NaN.
-class StoredTensor {
- public:
-  StoredTensor() = default;
-  StoredTensor(const Shape& shape, DType dtype, Gap gap = {}, std::int64_t offset = 0)
-      : shape_(shape),
-        dtype_(dtype),
-        stride_(shape[-1] + gap.before + gap.after),
-        first_(guard + gap.before + offset),
-        lines_(static_cast<std::size_t>((2 * guard + offset + shape.elements() / shape[-1] * stride_) / 4 + 1)) {}
+/// A tensor that not every case has.
+using MaybeTensor = std::optional<DeviceTensor>;
 
-  static StoredTensor random(const Shape& shape, DType dtype, std::uint64_t seed, Gap gap = {}, std::int64_t offset = 0,
-                             float mean = 0.0F) {
-    StoredTensor t(shape, dtype, gap, offset);
-    const Philox random(seed, Stream::synthetic_data);
-    for (std::int64_t i = 0; i < t.size(); ++i)
-      t.set(i, mean + 2.0F * random.uniform(static_cast<std::uint64_t>(i)) - 1.0F);
-    return t;
-  }
-  static StoredTensor filled(const Shape& shape, float value) {
-    StoredTensor t(shape, DType::f32);
-    for (std::int64_t i = 0; i < t.size(); ++i)
-      t.set(i, value);
-    return t;
-  }
+[[nodiscard]] inline TensorView view_of(const MaybeTensor& t) {
+  return t ? t->view() : TensorView{};
+}
+[[nodiscard]] inline std::vector<double> doubles_of(const MaybeTensor& t) {
+  return t ? t->doubles() : std::vector<double>{};
+}
 
-  void set(std::int64_t i, float value) {
-    if (dtype_ == DType::f32) {
-      std::memcpy(at(i), &value, sizeof value);
-    } else {
-      const __nv_bfloat16 rounded = __float2bfloat16_rn(value);
-      std::memcpy(at(i), &rounded, sizeof rounded);
-    }
-  }
-  [[nodiscard]] double get(std::int64_t i) const {
-    if (dtype_ == DType::f32) {
-      float value;
-      std::memcpy(&value, at(i), sizeof value);
-      return value;
-    }
-    __nv_bfloat16 value;
-    std::memcpy(&value, at(i), sizeof value);
-    return __bfloat162float(value);
-  }
-  [[nodiscard]] std::vector<double> doubles() const {
-    std::vector<double> values;
-    for (std::int64_t i = 0; i < size(); ++i)
-      values.push_back(get(i));
-    return values;
-  }
-  [[nodiscard]] TensorView view() {
-    if (lines_.empty()) return {};
-    return {at(0), shape_, stride_, dtype_};
-  }
-  [[nodiscard]] bool same_bits(const StoredTensor& other) const {
-    return lines_.size() == other.lines_.size() &&
-           std::memcmp(lines_.data(), other.lines_.data(), lines_.size() * sizeof(Line)) == 0;
-  }
-  /// Whether all that is not the tensor's own is as it was.
-  [[nodiscard]] bool gaps_untouched() const {
-    StoredTensor copy = *this;
-    for (std::int64_t i = 0; i < size(); ++i)
-      std::memset(copy.at(i), 0xFF, size_of(dtype_));
-    return copy.same_bits(StoredTensor(*this, lines_.size()));
-  }
-  [[nodiscard]] const Shape& shape() const { return shape_; }
-  [[nodiscard]] std::int64_t size() const { return lines_.empty() ? 0 : shape_.elements(); }
+[[nodiscard]] inline Layout layout_of(Product product, Gap gap, std::int64_t offset) {
+  return {product == Product::bf16 ? DType::bf16 : DType::f32, gap.before, gap.after, offset};
+}
 
- private:
-  struct alignas(16) Line {
-    std::uint32_t words[4] = {~0U, ~0U, ~0U, ~0U};
-  };
-  static constexpr std::int64_t guard = 16;
+/// Uniform in [mean - 1, mean + 1).
+[[nodiscard]] inline DeviceTensor random_about(double mean, const Shape& shape, std::uint64_t seed,
+                                               const Layout& layout) {
+  DeviceTensor t = DeviceTensor::random(shape, seed, layout);
+  for (std::int64_t i = 0; i < t.size(); ++i)
+    t.set(i, mean + t[i]);
+  return t;
+}
 
-  StoredTensor(const StoredTensor& like, std::size_t lines)
-      : shape_(like.shape_), dtype_(like.dtype_), stride_(like.stride_), first_(like.first_), lines_(lines) {}
-
-  [[nodiscard]] std::size_t byte(std::int64_t i) const {
-    const std::int64_t channels = shape_[-1];
-    return static_cast<std::size_t>(first_ + i / channels * stride_ + i % channels) * size_of(dtype_);
+/// Rows mean and rstd for a source that is spread about `mean`.
+[[nodiscard]] inline DeviceTensor random_normalisation(double mean, std::int64_t channels, std::uint64_t seed,
+                                                       std::int64_t offset) {
+  DeviceTensor rows = DeviceTensor::random({2, channels}, seed, {.offset = offset});
+  for (std::int64_t i = 0; i < channels; ++i) {
+    rows.set(i, mean + 0.1 * rows[i]);
+    rows.set(channels + i, 1.5 + rows[channels + i]);
   }
-  [[nodiscard]] std::byte* at(std::int64_t i) { return reinterpret_cast<std::byte*>(lines_.data()) + byte(i); }
-  [[nodiscard]] const std::byte* at(std::int64_t i) const {
-    return reinterpret_cast<const std::byte*>(lines_.data()) + byte(i);
-  }
-
-  Shape shape_;
-  DType dtype_ = DType::f32;
-  std::int64_t stride_ = 0;
-  std::int64_t first_ = 0;
-  std::vector<Line> lines_;
-};
-
-[[nodiscard]] inline DType storage_of(Product product) {
-  return product == Product::bf16 ? DType::bf16 : DType::f32;
+  return rows;
 }
 
 /// Device scratch: `counters` zeros, then NaN.
@@ -159,11 +96,11 @@ struct Expected {
 }
 
 /// A source's state s: x, or x normalised.
-[[nodiscard]] inline std::vector<double> state_of(const StoredTensor& x, const StoredTensor& normalisation) {
+[[nodiscard]] inline std::vector<double> state_of(const DeviceTensor& x, const MaybeTensor& normalisation) {
   std::vector<double> s = x.doubles();
-  if (normalisation.size() == 0) return s;
-  const auto channels = static_cast<std::size_t>(x.shape()[-1]);
-  const std::vector<double> rows = normalisation.doubles();
+  if (!normalisation) return s;
+  const auto channels = static_cast<std::size_t>(x.channels());
+  const std::vector<double> rows = normalisation->doubles();
   for (std::size_t i = 0; i < s.size(); ++i)
     s[i] = (s[i] - rows[i % channels]) * rows[channels + i % channels];
   return s;

@@ -13,8 +13,9 @@
 namespace dnas::kernels::cuda {
 namespace {
 
+using simt::DeviceTensor;
 using simt::Expected;
-using simt::StoredTensor;
+using simt::MaybeTensor;
 using test::Gap;
 
 simt::Margins& margins() {
@@ -84,24 +85,23 @@ std::vector<TestTerm> operator+(std::vector<TestTerm> a, const std::vector<TestT
 class Node {
  public:
   Node(const Case& c, Product product, std::uint64_t seed = 1)
-      : c_(c), product_(product), w_(StoredTensor::random({size() + 3}, DType::f32, seed)) {
-    const DType dtype = simt::storage_of(product);
+      : c_(c),
+        product_(product),
+        layout_(simt::layout_of(product, c.gap, c.offset)),
+        shape_(output_shape(c, c.terms[0])),
+        w_(DeviceTensor::random({size() + 3}, seed)),
+        node_(shape_, layout_),
+        g_(DeviceTensor::random(shape_, seed + 1, layout_)),
+        dw_(DeviceTensor::random({size() + 3}, seed + 2)) {
     for (const TestSource& s : c.sources) {
       seed += 100;
-      sources_.push_back({StoredTensor::random(s.x, dtype, seed, c.gap, c.offset, c.mean), {}});
-      if (!s.normalised) continue;
-      StoredTensor rows = StoredTensor::random({2, s.x[3]}, DType::f32, seed + 1);
-      for (std::int64_t i = 0; i < s.x[3]; ++i) {
-        rows.set(i, c.mean + 0.1F * static_cast<float>(rows.get(i)));
-        rows.set(s.x[3] + i, 1.5F + static_cast<float>(rows.get(s.x[3] + i)));
+      sources_.push_back({simt::random_about(c.mean, s.x, seed, layout_), {}});
+      if (s.normalised) {
+        sources_.back().normalisation = simt::random_normalisation(c.mean, s.x[3], seed + 1, c.offset);
       }
-      sources_.back().normalisation = std::move(rows);
     }
     for (const TestTerm& t : c.terms)
       add_term(t, seed += 10);
-    node_ = StoredTensor(shape_, dtype, c.gap, c.offset);
-    g_ = StoredTensor::random(shape_, dtype, seed + 7, c.gap, c.offset);
-    dw_ = StoredTensor::random({size() + 3}, DType::f32, seed + 8);
   }
 
   void forward() { node_forward(arguments(), w_.view(), node_.view(), product_, nullptr); }
@@ -124,11 +124,11 @@ class Node {
       const TestTerm& t = c_.terms[k];
       SourceTensors& source = sources_[t.source];
       TermTensors& tensors = terms_[k];
-      terms.push_back({{source.x.view(), source.normalisation.view()},
-                       {t.kind, t.window, tensors.filter.view(), tensors.pointwise.view()},
+      terms.push_back({{source.x.view(), view_of(source.normalisation)},
+                       {t.kind, t.window, view_of(tensors.filter), view_of(tensors.pointwise)},
                        c_.sources[t.source].stride,
-                       tensors.y.view(),
-                       tensors.normalisation.view(),
+                       view_of(tensors.y),
+                       view_of(tensors.normalisation),
                        weight(k)});
     }
     return terms;
@@ -153,7 +153,7 @@ class Node {
         expected.magnitude[i] += std::ldexp(std::abs(expected.value[i]), -8);  // stored: half a unit of 8 bits
     }
     simt::expect_close(node_.doubles(), expected, 1.0, product_, "node", margins());
-    EXPECT_TRUE(node_.gaps_untouched());
+    EXPECT_TRUE(node_.untouched());
   }
 
   /// After backward(weights, gradients) with dw as `before`.
@@ -178,32 +178,32 @@ class Node {
     } else {
       EXPECT_EQ(dw_.doubles(), before);
     }
-    EXPECT_TRUE(dw_.gaps_untouched());
+    EXPECT_TRUE(dw_.untouched());
   }
 
   [[nodiscard]] std::vector<double> dw() const { return dw_.doubles(); }
-  [[nodiscard]] std::vector<const StoredTensor*> results() const {
-    std::vector<const StoredTensor*> all{&node_, &dw_};
+  [[nodiscard]] std::vector<const DeviceTensor*> results() const {
+    std::vector<const DeviceTensor*> all{&node_, &dw_};
     for (const TermTensors& t : terms_)
       all.push_back(&t.gradient);
     return all;
   }
-  [[nodiscard]] const StoredTensor& node() const { return node_; }
-  StoredTensor& y(std::size_t k) { return terms_[k].y; }
-  [[nodiscard]] const StoredTensor& gradient(std::size_t k) const { return terms_[k].gradient; }
+  [[nodiscard]] const DeviceTensor& node() const { return node_; }
+  const DeviceTensor& y(std::size_t k) { return *terms_[k].y; }
+  [[nodiscard]] const DeviceTensor& gradient(std::size_t k) const { return terms_[k].gradient; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
 
  private:
   struct SourceTensors {
-    StoredTensor x;
-    StoredTensor normalisation;
+    DeviceTensor x;
+    MaybeTensor normalisation;
   };
   struct TermTensors {
-    StoredTensor filter;
-    StoredTensor pointwise;
-    StoredTensor y;
-    StoredTensor normalisation;
-    StoredTensor gradient;
+    MaybeTensor filter;
+    MaybeTensor pointwise;
+    MaybeTensor y;
+    MaybeTensor normalisation;
+    DeviceTensor gradient;
     Expected output;
   };
 
@@ -216,47 +216,50 @@ class Node {
   /// In reverse order, three positions unused.
   [[nodiscard]] std::int32_t weight(std::size_t k) const { return static_cast<std::int32_t>(c_.terms.size() + 2 - k); }
 
+  static Shape output_shape(const Case& c, const TestTerm& t) {
+    const TestSource& source = c.sources[t.source];
+    return simt::output_shape(t.kind, t.window, source.stride, source.x, c.channels);
+  }
   void add_term(const TestTerm& t, std::uint64_t seed) {
     const TestSource& source = c_.sources[t.source];
     const std::int64_t in = source.x[3];
-    TermTensors tensors;
+    const simt::Layout f32{.offset = c_.offset};
+    TermTensors tensors{{}, {}, {}, {}, DeviceTensor({4, c_.channels}, f32), {}};
     if (t.kind == CandidateKind::separable) {
-      tensors.filter = StoredTensor::random({t.window.kernel, t.window.kernel, in}, DType::f32, seed, {}, c_.offset);
+      tensors.filter = DeviceTensor::random({t.window.kernel, t.window.kernel, in}, seed, f32);
     }
     if (t.kind == CandidateKind::separable || t.kind == CandidateKind::factorised_reduce) {
-      tensors.pointwise = StoredTensor::random({c_.channels, in}, DType::f32, seed + 1, {}, c_.offset);
+      tensors.pointwise = DeviceTensor::random({c_.channels, in}, seed + 1, f32);
     }
-    shape_ = simt::output_shape(t.kind, t.window, source.stride, source.x, c_.channels);
     tensors.output = simt::candidate_output(t.kind, t.window, source.stride, source.x,
                                             simt::state_of(sources_[t.source].x, sources_[t.source].normalisation),
-                                            tensors.filter.doubles(), tensors.pointwise.doubles());
+                                            doubles_of(tensors.filter), doubles_of(tensors.pointwise));
     if (t.output == Output::stored) {
-      tensors.y = StoredTensor(shape_, simt::storage_of(product_), c_.gap, c_.offset);
+      tensors.y.emplace(shape_, layout_);
       for (std::size_t i = 0; i < tensors.output.value.size(); ++i)
-        tensors.y.set(static_cast<std::int64_t>(i), static_cast<float>(tensors.output.value[i]));
-      tensors.output = {tensors.y.doubles(), std::vector<double>(elements())};
+        tensors.y->set(static_cast<std::int64_t>(i), tensors.output.value[i]);
+      tensors.output = {tensors.y->doubles(), std::vector<double>(elements())};
     } else {
       for (double& magnitude : tensors.output.magnitude)
         magnitude *= simt::output_tolerance(product_);
     }
     if (t.normalised) {
       const reference::Moments moments(tensors.output.value, c_.channels);
-      tensors.normalisation = StoredTensor({2, c_.channels}, DType::f32, {}, c_.offset);
+      tensors.normalisation.emplace(Shape{2, c_.channels}, f32);
       for (std::int64_t i = 0; i < c_.channels; ++i) {
         const auto channel = static_cast<std::size_t>(i);
-        tensors.normalisation.set(i, static_cast<float>(moments.mean[channel]));
-        tensors.normalisation.set(c_.channels + i, static_cast<float>(moments.rstd(channel, 1e-5)));
+        tensors.normalisation->set(i, moments.mean[channel]);
+        tensors.normalisation->set(c_.channels + i, moments.rstd(channel, 1e-5));
       }
     }
-    tensors.gradient = StoredTensor({4, c_.channels}, DType::f32, {}, c_.offset);
     terms_.push_back(std::move(tensors));
   }
 
   [[nodiscard]] reference::ReductionTerm reduction_term(std::size_t k) const {
     const TermTensors& t = terms_[k];
-    reference::ReductionTerm term{t.output.value, {}, w_.get(weight(k))};
-    if (t.normalisation.size() > 0) {
-      const std::vector<double> rows = t.normalisation.doubles();
+    reference::ReductionTerm term{t.output.value, {}, w_[weight(k)]};
+    if (t.normalisation) {
+      const std::vector<double> rows = t.normalisation->doubles();
       const auto half = rows.begin() + c_.channels;
       term.normalisation = {{rows.begin(), half}, {half, rows.end()}};
     }
@@ -265,9 +268,9 @@ class Node {
   /// Of a term's normalised output: what its output is off by, times rstd.
   [[nodiscard]] std::vector<double> normalised_error(std::size_t k) const {
     std::vector<double> error = terms_[k].output.magnitude;
-    const StoredTensor& n = terms_[k].normalisation;
-    for (std::size_t i = 0; i < error.size() && n.size() > 0; ++i)
-      error[i] *= n.get(c_.channels + static_cast<std::int64_t>(i) % c_.channels);
+    const MaybeTensor& n = terms_[k].normalisation;
+    for (std::size_t i = 0; i < error.size() && n; ++i)
+      error[i] *= (*n)[c_.channels + static_cast<std::int64_t>(i) % c_.channels];
     return error;
   }
 
@@ -295,18 +298,19 @@ class Node {
     for (std::size_t i = 0; i < rows.value.size(); ++i)
       rows.magnitude[i] += std::ldexp(std::abs(rows.value[i]), -24);  // rounded once
     simt::expect_close(terms_[k].gradient.doubles(), rows, 1.0, product_, "normalisation gradient", margins());
-    EXPECT_TRUE(terms_[k].gradient.gaps_untouched());
+    EXPECT_TRUE(terms_[k].gradient.untouched());
   }
 
   Case c_;
   Product product_;
-  StoredTensor w_;
+  simt::Layout layout_;
+  Shape shape_;
+  DeviceTensor w_;
+  DeviceTensor node_;
+  DeviceTensor g_;
+  DeviceTensor dw_;
   std::deque<SourceTensors> sources_;
   std::deque<TermTensors> terms_;
-  Shape shape_;
-  StoredTensor node_;
-  StoredTensor g_;
-  StoredTensor dw_;
 };
 
 // --- tests ----------------------------------------------------------------------------------------------------------
@@ -413,7 +417,7 @@ TEST(NodeCudaGradients, MayBeUnwanted) {
     node.backward(weights, gradients);
     node.check_backward(before, weights, gradients);
     for (std::size_t k = 0; k < c.terms.size() && !gradients; ++k)
-      EXPECT_TRUE(std::isnan(node.gradient(k).get(0))) << "gradient " << k << " was written";
+      EXPECT_TRUE(std::isnan(node.gradient(k)[0])) << "gradient " << k << " was written";
   }
 }
 
@@ -444,12 +448,12 @@ TEST(NodeCudaOutputs, ComputedAgainAreTheOnesThatWereStored) {
       for (std::size_t k = 0; k < terms.size(); ++k)
         again[k].normalisation = arguments[k].normalisation;
 
-      StoredTensor a(stored.shape(), simt::storage_of(product));
-      StoredTensor b(stored.shape(), simt::storage_of(product));
-      StoredTensor w = StoredTensor::random({16}, DType::f32, 5);
+      DeviceTensor a(stored.shape(), simt::layout_of(product, {}, 0));
+      DeviceTensor b(stored.shape(), simt::layout_of(product, {}, 0));
+      const DeviceTensor w = DeviceTensor::random({16}, 5);
       node_forward(arguments, w.view(), a.view(), product, nullptr);
       node_forward(again, w.view(), b.view(), product, nullptr);
-      EXPECT_FALSE(std::isnan(a.get(0)));
+      EXPECT_FALSE(std::isnan(a[0]));
       EXPECT_TRUE(a.same_bits(b)) << simt::name_of(product) << (normalised ? " normalised" : "");
     }
   }
@@ -476,6 +480,22 @@ TEST(NodeCudaSchedules, BitsDoNotDependOnThem) {
       for (std::size_t i = 0; i < actual.size(); ++i)
         EXPECT_TRUE(actual[i]->same_bits(*expected[i])) << "result " << i;
     }
+  }
+}
+
+// For ThreadSanitizer: each step of the pipeline, on several tiles.
+TEST(NodeCudaTiny, EveryKind) {
+  for (const int stride : {1, 2}) {
+    const Case c{"Tiny",
+                 {{{1, 17 * stride, 5 * stride, 8}, stride, true}, {{1, 17, 5, 8}}},
+                 edge(0, stride, Output::computed) + edge(1, 1, Output::stored),
+                 8};
+    Node node(c, stride == 1 ? Product::tf32 : Product::bf16);
+    node.forward();
+    node.check_forward();
+    const std::vector<double> before = node.dw();
+    node.backward();
+    node.check_backward(before);
   }
 }
 
