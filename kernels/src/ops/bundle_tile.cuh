@@ -55,6 +55,11 @@ struct Region {
   int rows, columns;
 };
 
+/// The thread's index, found anew: a kernel of many phases has no registers for what each makes of it.
+__device__ __forceinline__ int this_thread() {
+  return opaque(static_cast<int>(threadIdx.x));
+}
+
 // --- shared memory --------------------------------------------------------------------------------------------------
 
 /// Starts the copy of a region to `tile`, [rows, columns, operand_pitch<P>(Channels)], zeros where the image or its
@@ -67,7 +72,7 @@ __device__ __forceinline__ void load_region(const Image<const Operand<P>>& image
   const int pixels = region.rows * region.columns;
   if (image.vectorised) {
     constexpr int vectors = Channels / vector;
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * vectors; i += tile_threads) {
+    for (int i = this_thread(); i < pixels * vectors; i += tile_threads) {
       const int channel = i % vectors * vector;
       const int pixel = i / vectors;
       const int row = region.row + pixel / region.columns;
@@ -77,7 +82,7 @@ __device__ __forceinline__ void load_region(const Image<const Operand<P>>& image
                    inside ? 16 : 0);
     }
   } else {
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * Channels; i += tile_threads) {
+    for (int i = this_thread(); i < pixels * Channels; i += tile_threads) {
       const int channel = i % Channels;
       const int pixel = i / Channels;
       const int row = region.row + pixel / region.columns;
@@ -96,7 +101,8 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int pairs = Channels / 2;
   // A thread keeps its pair of channels: tile_threads is a multiple of their number.
-  const int channel = static_cast<int>(threadIdx.x) % pairs * 2;
+  const int thread = this_thread();
+  const int channel = thread % pairs * 2;
   float mean[2];
   float rstd[2];
   for (int i = 0; i < 2; ++i) {
@@ -104,8 +110,7 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
     mean[i] = exists ? normalisation[channel + i] : 0.0F;
     rstd[i] = exists ? normalisation[image.channels + channel + i] : 0.0F;
   }
-  for (int pixel = static_cast<int>(threadIdx.x) / pairs; pixel < region.rows * region.columns;
-       pixel += tile_threads / pairs) {
+  for (int pixel = thread / pairs; pixel < region.rows * region.columns; pixel += tile_threads / pairs) {
     const bool inside = image.contains(region.row + pixel / region.columns, region.column + pixel % region.columns);
     Operand<P>* const at = tile + pixel * pitch + channel;
     Vec<2> value = load<2>(at);
@@ -118,7 +123,7 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
 /// Depthwise filter [kernel, kernel, channels] to `filter` [kernel * kernel, Channels].
 template <int Channels>
 __device__ __forceinline__ void load_filter(const float* from, int taps, int channels, float* filter) {
-  for (int i = static_cast<int>(threadIdx.x); i < taps * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < taps * Channels; i += tile_threads) {
     const int channel = i % Channels;
     filter[i] = channel < channels ? from[i / Channels * channels + channel] : 0.0F;
   }
@@ -129,7 +134,7 @@ __device__ __forceinline__ void load_filter(const float* from, int taps, int cha
 template <Product P, int Channels, bool Transposed = false>
 __device__ __forceinline__ void load_pointwise(const float* from, int out, int in, Operand<P>* weights) {
   constexpr int pitch = operand_pitch<P>(Channels);
-  for (int i = static_cast<int>(threadIdx.x); i < Channels * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < Channels * Channels; i += tile_threads) {
     const int row = i / Channels;  // of `from`
     const int column = i % Channels;
     const float value = row < out && column < in ? from[row * in + column] : 0.0F;
@@ -154,7 +159,7 @@ struct Strip {
   __device__ __forceinline__ explicit Strip(int spacing_) : spacing(spacing_) {
     constexpr int pairs = Channels / 2;
     constexpr int across = Tile<Channels>::width / columns;
-    const int thread = static_cast<int>(threadIdx.x);
+    const int thread = this_thread();
     const int strip = thread / pairs;
     channel = thread % pairs * 2;
     column = strip % across * columns;

@@ -122,14 +122,14 @@ __device__ __forceinline__ void park(const StripSums& strip, float* to) {
   for (int i = 0; i < 4; ++i) {
     const float(&pixel)[4][2] = strip[i / 2];
     const int j = i % 2 * 2;
-    store(to + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4,
+    store(to + (i * tile_threads + this_thread()) * 4,
           Vec<4>{{pixel[j][0], pixel[j][1], pixel[j + 1][0], pixel[j + 1][1]}});
   }
 }
 __device__ __forceinline__ void unpark(const float* from, StripSums& strip) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const Vec<4> value = load<4>(from + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4);
+    const Vec<4> value = load<4>(from + (i * tile_threads + this_thread()) * 4);
     float(&pixel)[4][2] = strip[i / 2];
     const int j = i % 2 * 2;
     pixel[j][0] = value.lane[0];
@@ -147,6 +147,19 @@ struct TileAt {
 __device__ __forceinline__ TileAt tile_at(int index, int down, int across, int height, int width) {
   return {index / (down * across), index / across % down * height, index % across * width};
 }
+
+/// A tile of the state and the strip of this thread. Every phase finds its own: addresses that phases share would be
+/// kept in registers that their loops lack.
+template <int Channels>
+struct Place {
+  TileAt tile;
+  Strip<Channels> strip;
+
+  __device__ __forceinline__ Place(const Geometry& geometry, int index)
+      : tile(tile_at(opaque(index), geometry.tiles_down, geometry.tiles_across, Tile<Channels>::height,
+                     Tile<Channels>::width)),
+        strip(gather_spacing(geometry.stride)) {}
+};
 
 /// Whether a strip's pixel (i, j) and its first channel exist.
 template <int Channels, typename T>
@@ -183,9 +196,10 @@ __device__ __forceinline__ void load_strip(const Image<const T>& image, const Ti
 }
 
 /// The state s of a strip, 0 where the image ends.
-template <int Channels, typename T>
-__device__ __forceinline__ void load_state(const StateArgument& state, const Image<const T>& x, const TileAt& tile,
+template <Product P, int Channels>
+__device__ __forceinline__ void load_state(const Launch& launch, const StateArgument& state, const TileAt& tile,
                                            const Strip<Channels>& strip, StripSums& s) {
+  const auto x = image_of<const Operand<P>>(state.x, tile.image, launch.geometry.height, launch.geometry.width);
   load_strip(x, tile, strip, s);
   if (state.normalisation == nullptr) return;
 #pragma unroll
@@ -219,16 +233,17 @@ __device__ __forceinline__ Interval outputs_seeing(int first, int extent, int re
 
 /// dz of all separable candidates, and the tile's part of dfilter.
 template <Product P, int Channels, bool Weights>
-__device__ __forceinline__ void add_separable(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                              const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                              const SharedArrays& shared, float* partial) {
+__device__ __forceinline__ void add_separable(const Launch& launch, const StateArgument& state,
+                                              const Place<Channels>& place, const SharedArrays& shared,
+                                              float* partial) {
+  const auto& [tile, strip] = place;
   const Geometry& geometry = launch.geometry;
   const int count = state.separable_end - state.first;
   if (count == 0) return;
   const CandidateArgument* const candidates = launch.candidates + state.first;
   if constexpr (Weights) {
     StripSums z;
-    load_state(state, x, tile, strip, z);
+    load_state<P>(launch, state, tile, strip, z);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
@@ -302,11 +317,13 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
 /// dz of all factorised reductions: pixels in even rows and columns belong to the first half of the channels, their
 /// neighbours one further down and right to the second.
 template <Product P, int Channels>
-__device__ __forceinline__ void add_factorised(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                               const Strip<Channels>& strip, const SharedArrays& shared) {
+__device__ __forceinline__ void add_factorised(const Launch& launch, const StateArgument& state,
+                                               const Place<Channels>& place, const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int width = Tile<Channels>::width / 2;
   constexpr int height = Tile<Channels>::height / 2;
+  if (state.factorised_end == state.separable_end) return;
   const Geometry& geometry = launch.geometry;
   const Region region{tile.row / 2, tile.column / 2, height, width};
   Region part = region;
@@ -352,13 +369,36 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
   }
 }
 
+/// What came so far went through the rectifier.
+template <Product P, int Channels>
+__device__ __forceinline__ void rectify(const Launch& launch, const StateArgument& state, const Place<Channels>& place,
+                                        const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
+  if (state.factorised_end == state.first) return;
+  StripSums s;
+  StripSums dx;
+  load_state<P>(launch, state, tile, strip, s);
+  unpark(shared.arena, dx);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
+    }
+  }
+  park(dx, shared.arena);
+}
+
 /// dx of all pools.
 template <Product P, int Channels>
-__device__ __forceinline__ void add_pools(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                          const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                          const SharedArrays& shared) {
+__device__ __forceinline__ void add_pools(const Launch& launch, const StateArgument& state,
+                                          const Place<Channels>& place, const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
   const Geometry& geometry = launch.geometry;
   if (state.pool_end == state.factorised_end) return;
+  const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
   const Region seen{tile.row - geometry.pool_before, tile.column - geometry.pool_before, geometry.pool_rows,
                     geometry.pool_columns};
   Operand<P>* const source = shared.at<Operand<P>>(geometry.pool_at);
@@ -502,44 +542,33 @@ __device__ __forceinline__ void store_gradient(const Launch& launch, const State
   }
 }
 
+/// The candidates that need no neighbours, and the end.
+template <Product P, int Channels>
+__device__ __forceinline__ void finish_tile(const Launch& launch, const StateArgument& state,
+                                            const Place<Channels>& place, const SharedArrays& shared, float* partial) {
+  const auto& [tile, strip] = place;
+  StripSums s;
+  StripSums dx;
+  load_state<P>(launch, state, tile, strip, s);
+  unpark(shared.arena, dx);
+  add_identities<P, Channels>(launch, state, tile, strip, shared, s, dx);
+  store_gradient<P, Channels>(launch, state, tile, strip, shared, partial, s, dx);
+}
+
 /// A tile of dx. Shared memory is free before and after.
 template <Product P, int Channels, bool Weights>
 __device__ __forceinline__ void data_tile(const Launch& launch, const StateArgument& state, int index,
                                           const SharedArrays& shared, float* partial) {
   const Geometry& geometry = launch.geometry;
-  const TileAt tile =
-      tile_at(index, geometry.tiles_down, geometry.tiles_across, Tile<Channels>::height, Tile<Channels>::width);
-  const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
-  const Strip<Channels> strip(gather_spacing(geometry.stride));
   {
     const StripSums nothing = {};
     park(nothing, shared.arena);
   }
-  add_separable<P, Channels, Weights>(launch, state, tile, x, strip, shared, partial);
-  if (state.factorised_end > state.separable_end) add_factorised<P, Channels>(launch, state, tile, strip, shared);
-  if (state.factorised_end > state.first) {
-    StripSums s;
-    StripSums dx;
-    load_state(state, x, tile, strip, s);
-    unpark(shared.arena, dx);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e)
-          dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
-      }
-    }
-    park(dx, shared.arena);
-  }
-  add_pools<P, Channels>(launch, state, tile, x, strip, shared);
-  StripSums s;
-  StripSums dx;
-  load_state(state, x, tile, strip, s);
-  unpark(shared.arena, dx);
-  add_identities<P, Channels>(launch, state, tile, strip, shared, s, dx);
-  store_gradient<P, Channels>(launch, state, tile, strip, shared, partial, s, dx);
+  add_separable<P, Channels, Weights>(launch, state, Place<Channels>(geometry, index), shared, partial);
+  add_factorised<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  rectify<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  add_pools<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  finish_tile<P, Channels>(launch, state, Place<Channels>(geometry, index), shared, partial);
   __syncthreads();
 }
 
@@ -552,8 +581,8 @@ __device__ __forceinline__ void correlate_strided(const Operand<P>* region, int 
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int pairs = Channels / 2;
   constexpr int width = Tile<Channels>::width / 2;
-  const int channel = static_cast<int>(threadIdx.x) % pairs * 2;
-  const int pixel = static_cast<int>(threadIdx.x) / pairs * 2;
+  const int channel = this_thread() % pairs * 2;
+  const int pixel = this_thread() / pairs * 2;
   const Operand<P>* const corner =
       region + ((pixel / width * 2 + window.first) * columns + pixel % width * 2 + window.first) * pitch + channel;
   float sum[2][2] = {};
@@ -580,7 +609,7 @@ template <Product P, int Channels, int Pixels>
 __device__ __forceinline__ void add_products(const Operand<P>* dy, const Operand<P>* d, int begin, int end, int in,
                                              float* sums, float* total) {
   constexpr int pitch = operand_pitch<P>(Channels);
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
   const int warp = thread / 32;
   const int lane = thread % 32;
   const auto add = [&](int row, int column, float value) {
@@ -668,14 +697,14 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
     const auto g = image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width);
     const auto y = image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width);
 #pragma unroll
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * quads; i += tile_threads) {
+    for (int i = this_thread(); i < pixels * quads; i += tile_threads) {
       const int channel = i % quads * 4;
       const int row = tile.row + i / quads / width;
       const int column = tile.column + i / quads % width;
       Vec<4> value{};
       if (g.contains(row, column)) {
-        value = form_gradient<Channels>(load_quad(g.at(row, column), channel, g.channels, g.vectorised),
-                                        load_quad(y.at(row, column), channel, y.channels, y.vectorised),
+        value = form_gradient<Channels>(widen(load_quad(g.at(row, column), channel, g.channels, g.vectorised)),
+                                        widen(load_quad(y.at(row, column), channel, y.channels, y.vectorised)),
                                         shared.gradient_rows, channel);
       }
       store(dy + i / quads * pitch + channel, value);
@@ -699,7 +728,7 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
     } else {
       for (int half = 0; half < 2; ++half) {
         const int first = geometry.seen_before + half;
-        for (int i = static_cast<int>(threadIdx.x); i < pixels * quads; i += tile_threads) {
+        for (int i = this_thread(); i < pixels * quads; i += tile_threads) {
           const int channel = i % quads * 4;
           const int row = i / quads / width * 2 + first;
           const int column = i / quads % width * 2 + first;
@@ -738,7 +767,7 @@ __device__ __forceinline__ double sum_parts(const float* parts, int count, int p
 __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArgument& state, unsigned* counters,
                                             float* partials) {
   const Geometry& geometry = launch.geometry;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
   const int blocks = static_cast<int>(gridDim.x);
   const float* parts = partials;
   int count = blocks;
@@ -784,7 +813,8 @@ __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArg
 // --- kernel ---------------------------------------------------------------------------------------------------------
 
 template <Product P, int Channels, bool Weights>
-__global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(tile_threads, Channels == 64 ? 1 : 2)
+    backward_kernel(const __grid_constant__ Launch launch) {
   const Geometry& geometry = launch.geometry;
   const StateArgument& state = launch.states[blockIdx.y];
   SharedMemory memory;
@@ -797,7 +827,7 @@ __global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_
 
   float* const partials = launch.partials + state.partials;
   float* const partial = partials + std::int64_t{blockIdx.x} * state.entries;
-  for (int i = static_cast<int>(threadIdx.x); i < state.entries; i += tile_threads)
+  for (int i = this_thread(); i < state.entries; i += tile_threads)
     partial[i] = 0.0F;
   __syncthreads();
 
