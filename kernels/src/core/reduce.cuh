@@ -48,6 +48,7 @@ __device__ __forceinline__ void add_parts(int columns, int parts, Total* scratch
     Total total{};
     if (sharer < sharers) {
       const int end = (sharer + 1) * run < parts ? (sharer + 1) * run : parts;
+#pragma unroll 8  // loads of several parts under way
       for (int p = sharer * run; p < end; ++p)
         total.add(part(p, first + thread % width));
     }

@@ -64,6 +64,35 @@ __device__ __forceinline__ void store(Bf16* p, const Vec<Width>& value) {
   }
 }
 
+/// Elements of 16 bytes.
+template <typename T>
+inline constexpr int elements16 = 16 / static_cast<int>(sizeof(T));
+
+/// 16 bytes as f32, and back. The addresses are aligned to 16.
+__device__ __forceinline__ void load16(const float* p, float (&value)[4]) {
+  const Vec<4> v = load<4>(p);
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    value[i] = v.lane[i];
+}
+__device__ __forceinline__ void load16(const Bf16* p, float (&value)[8]) {
+  const uint4 bits = *reinterpret_cast<const uint4*>(p);
+  const unsigned pairs[4] = {bits.x, bits.y, bits.z, bits.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const Vec<2> pair = unpack(pairs[i]);
+    value[2 * i] = pair.lane[0];
+    value[2 * i + 1] = pair.lane[1];
+  }
+}
+__device__ __forceinline__ void store16(float* p, const float (&value)[4]) {
+  store(p, Vec<4>{{value[0], value[1], value[2], value[3]}});
+}
+__device__ __forceinline__ void store16(Bf16* p, const float (&value)[8]) {
+  *reinterpret_cast<uint4*>(p) = {pack(value[0], value[1]), pack(value[2], value[3]), pack(value[4], value[5]),
+                                  pack(value[6], value[7])};
+}
+
 /// The value a store leaves in memory.
 __device__ __forceinline__ float as_stored(float value, const float* /*type*/) {
   return value;
