@@ -218,13 +218,13 @@ __device__ __forceinline__ void clear_outside(const Region& region, int height, 
       region.column + region.columns <= width)
     return;
   constexpr int pairs = Channels / 2;
-  for (int i = this_thread(); i < region.rows * region.columns * pairs; i += tile_threads) {
-    const int pixel = i / pairs;
-    const int row = region.row + pixel / region.columns;
-    const int column = region.column + pixel % region.columns;
-    if (static_cast<unsigned>(row) >= static_cast<unsigned>(height) ||
-        static_cast<unsigned>(column) >= static_cast<unsigned>(width)) {
-      store(tile + pixel * operand_pitch<P>(Channels) + i % pairs * 2, Vec<2>{});
+  const int thread = this_thread();
+  const int pixels = region.rows * region.columns;
+#pragma unroll 1
+  for (RegionWalk at(region, thread / pairs, tile_threads / pairs); at.pixel < pixels; at.advance()) {
+    if (static_cast<unsigned>(region.row + at.row) >= static_cast<unsigned>(height) ||
+        static_cast<unsigned>(region.column + at.column) >= static_cast<unsigned>(width)) {
+      store(tile + at.pixel * operand_pitch<P>(Channels) + thread % pairs * 2, Vec<2>{});
     }
   }
 }

@@ -1,7 +1,7 @@
 #include "ops/state_bundle_backward_launch.hpp"
 #include "ops/state_bundle_cuda.hpp"
 
-#include "core/last_block.cuh"
+#include "core/add_blocks.cuh"
 #include "core/launch.cuh"
 #include "core/shared_memory.cuh"
 #include "ops/bundle_backward_tile.cuh"
@@ -68,7 +68,6 @@ struct Geometry {
   int tiles_down, tiles_across, tiles;              // of the state
   int out_tiles_down, out_tiles_across, out_tiles;  // of the output
   int tiles_per_block;
-  int blocks_per_group, groups;
   int before, rows, columns;                 // the outputs that touch a tile of the state, of all separable candidates
   int pool_before, pool_rows, pool_columns;  // the state's pixels that those of all pools see
   int seen_before, seen_rows, seen_columns;  // the state's pixels that a tile of outputs sees
@@ -79,7 +78,7 @@ struct Geometry {
 
 struct Launch {
   Geometry geometry;
-  unsigned* counters;  // per state: one, and one for each group
+  unsigned* counters;  // add_counters() for each state
   float* partials;
   StateArgument states[max_launch_candidates];
   CandidateArgument candidates[max_launch_candidates];
@@ -753,61 +752,42 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
 
 // --- sums over blocks -----------------------------------------------------------------------------------------------
 
-/// Sum of element `entry` over `count` parts of `pitch` floats, in their order.
-__device__ __forceinline__ double sum_parts(const float* parts, int count, int pitch, int entry) {
-  double sum = 0.0;
-#pragma unroll 4
-  for (int part = 0; part < count; ++part)
-    sum += static_cast<double>(parts[std::int64_t{part} * pitch + entry]);
-  return sum;
+/// Elements from `first` on of an array of `elements`, of which the tensor takes what lies in it.
+__device__ __forceinline__ void store_part(int first, const Vec<4>& value, int elements, float* to) {
+  if (to == nullptr || first < 0 || first >= elements) return;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if (first + j < elements) to[first + j] = value.lane[j];
+  }
 }
 
-/// The blocks' partial sums of a state become gradients: the last block of a group adds up those of the group, the last
-/// of all groups what that left. One block alone would need longer for hundreds of them than the rest of the launch.
+/// The blocks' partial sums of a state become gradients.
 __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArgument& state, unsigned* counters,
                                             float* partials) {
-  const Geometry& geometry = launch.geometry;
-  const int thread = this_thread();
-  const int blocks = static_cast<int>(gridDim.x);
-  const float* parts = partials;
-  int count = blocks;
-  if (geometry.groups > 1) {
-    const int group = static_cast<int>(blockIdx.x) / geometry.blocks_per_group;
-    const int first = group * geometry.blocks_per_group;
-    const int members = blocks - first < geometry.blocks_per_group ? blocks - first : geometry.blocks_per_group;
-    if (!arrives_last(counters + 1 + group, static_cast<unsigned>(members))) return;
-    float* const of_groups = partials + std::int64_t{blocks} * state.entries;
-    for (int i = thread; i < state.entries; i += tile_threads) {
-      of_groups[std::int64_t{group} * state.entries + i] =
-          static_cast<float>(sum_parts(partials + std::int64_t{first} * state.entries, members, state.entries, i));
+  const int channels = launch.geometry.channels;
+  const auto finish = [&](int i, const Vec<4>& sum) {
+    for (int k = state.first; k < state.factorised_end; ++k) {
+      const CandidateArgument& c = launch.candidates[k];
+      store_part(i - c.filter_sums, sum, c.kernel * c.kernel * channels, c.dfilter);
+      store_part(i - c.pointwise_sums, sum, c.g.channels * channels, c.dpointwise);
     }
-    parts = of_groups;
-    count = geometry.groups;
-  }
-  if (!arrives_last(counters, static_cast<unsigned>(count))) return;
-  const auto finish = [&](int from, int elements, float* to) {
-    for (int i = thread; i < elements; i += tile_threads)
-      to[i] = static_cast<float>(sum_parts(parts, count, state.entries, from + i));
-  };
-  for (int k = state.first; k < state.factorised_end; ++k) {
-    const CandidateArgument& c = launch.candidates[k];
-    if (c.dfilter != nullptr) finish(c.filter_sums, c.kernel * c.kernel * geometry.channels, c.dfilter);
-    if (c.dpointwise != nullptr) finish(c.pointwise_sums, c.g.channels * geometry.channels, c.dpointwise);
-  }
-  if (state.gradient != nullptr) {
-    const int channels = geometry.channels;
-    for (int channel = thread; channel < channels; channel += tile_threads) {
-      const auto pixels = static_cast<double>(geometry.pixels);
+    if (state.gradient == nullptr || i < state.sums) return;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int channel = (i + j - state.sums) % channels;
       const double rstd = static_cast<double>(state.normalisation[rstd_row * channels + channel]);
-      const double sum = sum_parts(parts, count, state.entries, state.sums + channel);
-      const double product = sum_parts(parts, count, state.entries, state.sums + channels + channel);
-      // With s = (x - mean) rstd, Q of normalisation.hpp is `product` / rstd.
-      state.gradient[scale_row * channels + channel] = static_cast<float>(rstd);
-      state.gradient[slope_row * channels + channel] = static_cast<float>(-rstd * rstd * product / pixels);
-      state.gradient[centre_row * channels + channel] = state.normalisation[mean_row * channels + channel];
-      state.gradient[offset_row * channels + channel] = static_cast<float>(-rstd * sum / pixels);
+      const double mean = static_cast<double>(sum.lane[j]) / static_cast<double>(launch.geometry.pixels);
+      if (i + j < state.sums + channels) {  // of dx
+        state.gradient[scale_row * channels + channel] = static_cast<float>(rstd);
+        state.gradient[centre_row * channels + channel] = state.normalisation[mean_row * channels + channel];
+        state.gradient[offset_row * channels + channel] = static_cast<float>(-rstd * mean);
+      } else if (i + j < state.sums + 2 * channels) {  // of dx * s, which is dx * (x - mean) rstd
+        state.gradient[slope_row * channels + channel] = static_cast<float>(-rstd * rstd * mean);
+      }
     }
-  }
+  };
+  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), counters,
+                           finish);
 }
 
 // --- kernel ---------------------------------------------------------------------------------------------------------
@@ -844,7 +824,8 @@ __global__ void __launch_bounds__(tile_threads, Channels == 64 ? 1 : 2)
     }
   }
   if (state.entries > 0)
-    finish_sums(launch, state, launch.counters + blockIdx.y * (1 + static_cast<unsigned>(geometry.groups)), partials);
+    finish_sums(launch, state,
+                launch.counters + static_cast<int>(blockIdx.y) * add_counters(static_cast<int>(gridDim.x)), partials);
 }
 
 // --- launcher -------------------------------------------------------------------------------------------------------
@@ -904,17 +885,21 @@ struct Plan {
   Geometry geometry{};
   StateBundleBackwardLaunch launch;
   bool weights = false;
-  std::size_t partials = 0;  // floats
 };
+
+/// Every tensor's partial sums begin at a multiple of four: they are added up four at a time.
+int padded(std::int64_t elements) {
+  return static_cast<int>((elements + 3) / 4 * 4);
+}
 
 /// Partial sums that a block keeps of a state.
 int entries_of(const StateGradient& state) {
-  std::int64_t entries = state.normalisation ? 2 * state.source.x.channels() : 0;
+  int entries = state.normalisation ? padded(2 * state.source.x.channels()) : 0;
   for (const CandidateGradient& c : state.candidates) {
-    if (c.dfilter) entries += c.candidate.filter.elements();
-    if (c.dpointwise) entries += c.candidate.pointwise.elements();
+    if (c.dfilter) entries += padded(c.candidate.filter.elements());
+    if (c.dpointwise) entries += padded(c.candidate.pointwise.elements());
   }
-  return static_cast<int>(entries);
+  return entries;
 }
 
 void plan_arrays(Plan& plan, int stride, std::span<const StateGradient> states, const TileShape& tile,
@@ -1041,18 +1026,12 @@ Plan plan_for(int stride, std::span<const StateGradient> states, Product product
   const auto count = static_cast<std::int64_t>(states.size());
   geometry.tiles_per_block = ceil_div(geometry.tiles * count, plan.weights ? max_weight_blocks : max_data_blocks);
   const int blocks = ceil_div(geometry.tiles, geometry.tiles_per_block);
-  // The square root of their number, about: two rounds of sums, equally long.
-  geometry.blocks_per_group = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(blocks))));
-  geometry.groups = ceil_div(blocks, geometry.blocks_per_group);
-  if (blocks < 16) geometry.groups = 1;
-
   plan_arrays(plan, stride, states, tile, product);
-  plan.partials = static_cast<std::size_t>(entries * (blocks + geometry.groups));
   plan.launch.channels = tile.channels;
   plan.launch.blocks = static_cast<unsigned>(blocks);
-  plan.launch.groups = static_cast<unsigned>(geometry.groups);
+  plan.launch.counters = states.size() * static_cast<std::size_t>(add_counters(blocks));
   plan.launch.workspace =
-      counter_bytes(states.size() * (1 + static_cast<std::size_t>(geometry.groups))) + plan.partials * sizeof(float);
+      counter_bytes(plan.launch.counters) + static_cast<std::size_t>(entries * blocks) * sizeof(float);
   plan.launch.fits = widest <= max_tile_channels && plan.launch.shared <= max_shared_bytes;
   return plan;
 }
@@ -1068,8 +1047,7 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
   Launch launch{};
   launch.geometry = plan.geometry;
   launch.counters = reinterpret_cast<unsigned*>(workspace.data());
-  launch.partials = reinterpret_cast<float*>(
-      workspace.data() + counter_bytes(states.size() * (1 + static_cast<std::size_t>(plan.geometry.groups))));
+  launch.partials = reinterpret_cast<float*>(workspace.data() + counter_bytes(plan.launch.counters));
   std::int64_t partials = 0;
   int candidate = 0;
   for (std::size_t i = 0; i < states.size(); ++i) {
@@ -1085,7 +1063,7 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
     int entries = 0;
     const auto reserve = [&](const TensorView& wanted) {
       const int at = entries;
-      if (wanted) entries += static_cast<int>(wanted.elements());
+      if (wanted) entries += padded(wanted.elements());
       return at;
     };
     for (const CandidateGradient* c : sorted(from)) {
@@ -1112,10 +1090,10 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
     state.pool_end = static_cast<std::int16_t>(ends[3]);
     state.end = static_cast<std::int16_t>(ends[4]);
     state.sums = entries;
-    if (from.normalisation) entries += 2 * plan.geometry.channels;
+    if (from.normalisation) entries += padded(2 * plan.geometry.channels);
     state.entries = entries;
     state.partials = partials;
-    partials += std::int64_t{entries} * (plan.launch.blocks + plan.launch.groups);
+    partials += std::int64_t{entries} * plan.launch.blocks;
   }
   return launch;
 }
