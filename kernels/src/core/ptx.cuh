@@ -13,6 +13,13 @@ __device__ __forceinline__ unsigned shared_address(const void* p) {
   return static_cast<unsigned>(__cvta_generic_to_shared(p));
 }
 
+/// x, but the compiler no longer knows what it is: what depends on it is computed again where it is needed, instead of
+/// once for all and kept in registers that inner loops lack. Of a single thread.
+__device__ __forceinline__ int opaque(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------------------------
 // d += a b. With group = lane / 4 and member = lane % 4, a lane holds of d [16, 8] the elements
 //   d[0], d[1]: row group, columns 2 member and 2 member + 1;  d[2], d[3]: row group + 8, likewise.

@@ -29,7 +29,7 @@ inline constexpr int max_tap_batch = 25;
 /// 0. f32 whatever the product: a warp converts what it reads.
 template <int Channels>
 __device__ __forceinline__ void stage_weights(const float* from, int begin, int end, int in, float* weights) {
-  for (int i = static_cast<int>(threadIdx.x); i < Channels * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < Channels * Channels; i += tile_threads) {
     const int row = i / Channels;
     const int column = i % Channels;
     const bool exists = row >= begin && row < end && column < in;
@@ -41,7 +41,7 @@ __device__ __forceinline__ void stage_weights(const float* from, int begin, int 
 /// Rows of `channels` floats to rows of Channels, the rest 0: filters [taps, channels], gradient rows [4, channels].
 template <int Channels>
 __device__ __forceinline__ void stage_rows(const float* from, int rows, int channels, float* to) {
-  for (int i = static_cast<int>(threadIdx.x); i < rows * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < rows * Channels; i += tile_threads) {
     const int channel = i % Channels;
     const bool exists = channel < channels;
     cp_async<4>(to + i, exists ? from + i / Channels * channels + channel : from, exists ? 4 : 0);
@@ -50,16 +50,35 @@ __device__ __forceinline__ void stage_rows(const float* from, int rows, int chan
 
 // --- gradients of outputs -------------------------------------------------------------------------------------------
 
+/// Four channels as they lie in memory: what is loaded ahead of its use should not wait to be widened.
+template <typename T>
+using StoredQuad = std::conditional_t<std::is_same_v<T, Bf16>, uint2, Vec<4>>;
+
+__device__ __forceinline__ Vec<4> widen(const Vec<4>& quad) {
+  return quad;
+}
+__device__ __forceinline__ Vec<4> widen(const uint2& quad) {
+  const Vec<2> low = unpack(quad.x);
+  const Vec<2> high = unpack(quad.y);
+  return {{low.lane[0], low.lane[1], high.lane[0], high.lane[1]}};
+}
+
 /// Four channels of the pixel at `pixel`, 0 where the channels end.
 template <typename T>
-__device__ __forceinline__ Vec<4> load_quad(const T* pixel, int channel, int channels, bool vectorised) {
-  Vec<4> quad{};
+__device__ __forceinline__ StoredQuad<T> load_quad(const T* pixel, int channel, int channels, bool vectorised) {
+  StoredQuad<T> quad{};
   if (vectorised) {
-    if (channel < channels) quad = load<4>(pixel + channel);
+    if (channel < channels) quad = *reinterpret_cast<const StoredQuad<T>*>(pixel + channel);
   } else {
+    float lane[4] = {};
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (channel + i < channels) quad.lane[i] = load<1>(pixel + channel + i).lane[0];
+      if (channel + i < channels) lane[i] = load<1>(pixel + channel + i).lane[0];
+    }
+    if constexpr (std::is_same_v<T, Bf16>) {
+      quad = {pack(lane[0], lane[1]), pack(lane[2], lane[3])};
+    } else {
+      quad = {{lane[0], lane[1], lane[2], lane[3]}};
     }
   }
   return quad;
@@ -86,7 +105,7 @@ __device__ __forceinline__ Vec<4> form_gradient(const Vec<4>& g, const Vec<4>& y
 template <Product P, int Tiles>
 __device__ __forceinline__ void multiply_quads(float (&d)[Tiles][4], const Vec<4> (&a)[2], const float* rows,
                                                int pitch) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int lane = this_thread() % 32;
   const float* const b = rows + lane % 4 * 4 * pitch + lane / 4;
   if constexpr (P == Product::bf16) {
     const unsigned a_pair[4] = {pack(a[0].lane[0], a[0].lane[1]), pack(a[1].lane[0], a[1].lane[1]),
@@ -119,9 +138,11 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int steps = Channels / 16;
   constexpr int tiles = Channels / 8;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
+  const int thread = this_thread();
+  const int lane = thread % 32;
   const int quad = lane % 4 * 4;
   const int pixels = part.rows * part.columns;
+  const float per_column = 1.0F / static_cast<float>(part.columns);
   const int g_stride = static_cast<int>(g.pixel_stride);
   const int y_stride = static_cast<int>(y.pixel_stride);
 
@@ -130,16 +151,18 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
     int slot[2];  // in the region; -1: none
   };
   struct Quads {
-    Vec<4> g[2];
-    Vec<4> y[2];
+    StoredQuad<Operand<P>> g[2];
+    StoredQuad<Operand<P>> y[2];
   };
   const auto pixels_from = [&](int chunk) {
     Pixels result;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int pixel = chunk + lane / 4 + half * 8;
-      const int row = part.row + pixel / part.columns;
-      const int column = part.column + pixel % part.columns;
+      // The quotient rounded down: half a pixel keeps it off the integers by more than the product's rounding.
+      const int part_row = static_cast<int>((static_cast<float>(pixel) + 0.5F) * per_column);
+      const int row = part.row + part_row;
+      const int column = part.column + pixel - part_row * part.columns;
       result.of_image[half] = row * g.width + column;
       result.slot[half] = pixel < pixels ? (row - region.row) * region.columns + column - region.column : -1;
     }
@@ -156,7 +179,7 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
     return result;
   };
 
-  int chunk = static_cast<int>(threadIdx.x) / 32 * 16;
+  int chunk = thread / 32 * 16;
   if (chunk >= pixels) return;
   Pixels from = pixels_from(chunk);
   Quads next = load_step(from, 0);
@@ -164,18 +187,17 @@ __device__ __forceinline__ void form_products(const Image<const Operand<P>>& g, 
     float d[tiles][4] = {};
     const int slot[2] = {from.slot[0], from.slot[1]};
     chunk += tile_warps * 16;
-#pragma unroll
+#pragma unroll 1  // unrolled, weights of several steps are kept in registers
     for (int step = 0; step < steps; ++step) {
-      const Quads quads = next;
+      const int channel = 16 * step + quad;
+      const Vec<4> a[2] = {form_gradient<Channels>(widen(next.g[0]), widen(next.y[0]), rows, channel),
+                           form_gradient<Channels>(widen(next.g[1]), widen(next.y[1]), rows, channel)};
       if (step + 1 < steps) {
         next = load_step(from, step + 1);
       } else if (chunk < pixels) {
         from = pixels_from(chunk);
         next = load_step(from, 0);
       }
-      const int channel = 16 * step + quad;
-      const Vec<4> a[2] = {form_gradient<Channels>(quads.g[0], quads.y[0], rows, channel),
-                           form_gradient<Channels>(quads.g[1], quads.y[1], rows, channel)};
       multiply_quads<P, tiles>(d, a, weights + 16 * step * weights_pitch<Channels>, weights_pitch<Channels>);
     }
 #pragma unroll
@@ -196,13 +218,13 @@ __device__ __forceinline__ void clear_outside(const Region& region, int height, 
       region.column + region.columns <= width)
     return;
   constexpr int pairs = Channels / 2;
-  for (int i = static_cast<int>(threadIdx.x); i < region.rows * region.columns * pairs; i += tile_threads) {
-    const int pixel = i / pairs;
-    const int row = region.row + pixel / region.columns;
-    const int column = region.column + pixel % region.columns;
-    if (static_cast<unsigned>(row) >= static_cast<unsigned>(height) ||
-        static_cast<unsigned>(column) >= static_cast<unsigned>(width)) {
-      store(tile + pixel * operand_pitch<P>(Channels) + i % pairs * 2, Vec<2>{});
+  const int thread = this_thread();
+  const int pixels = region.rows * region.columns;
+#pragma unroll 1
+  for (RegionWalk at(region, thread / pairs, tile_threads / pairs); at.pixel < pixels; at.advance()) {
+    if (static_cast<unsigned>(region.row + at.row) >= static_cast<unsigned>(height) ||
+        static_cast<unsigned>(region.column + at.column) >= static_cast<unsigned>(width)) {
+      store(tile + at.pixel * operand_pitch<P>(Channels) + thread % pairs * 2, Vec<2>{});
     }
   }
 }
@@ -220,7 +242,7 @@ __device__ __forceinline__ void clear_outside(const Region& region, int height, 
 template <int Channels>
 __device__ __forceinline__ void sum_strips(float first, float second, int row, int rows, float* sums) {
   constexpr int pairs = Channels / 2;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
 #pragma unroll
   for (int offset = pairs; offset < 32; offset *= 2) {
     first += __shfl_xor_sync(0xFFFFFFFFU, first, offset);
@@ -233,7 +255,7 @@ __device__ __forceinline__ void sum_strips(float first, float second, int row, i
 /// total [rows, channels] += sum over the warps. After a barrier; a thread always adds to the same elements.
 template <int Channels>
 __device__ __forceinline__ void add_warp_sums(const float* sums, int rows, int channels, float* total) {
-  for (int i = static_cast<int>(threadIdx.x); i < rows * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < rows * Channels; i += tile_threads) {
     const int channel = i % Channels;
     if (channel >= channels) continue;
     float sum = 0.0F;

@@ -34,7 +34,7 @@ __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, con
                                                     float* gradient, unsigned char* winner) {
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int quads = Channels / 4;
-  for (int i = static_cast<int>(threadIdx.x); i < region.rows * region.columns * quads; i += tile_threads) {
+  for (int i = this_thread(); i < region.rows * region.columns * quads; i += tile_threads) {
     const int channel = i % quads * 4;
     const int pixel = i / quads;
     const int row = region.row + pixel / region.columns;
@@ -79,7 +79,7 @@ __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, con
 #pragma unroll 1
       for (int k = 0; k < terms; ++k) {
         const PoolTerm<Operand<P>> term = term_of(k);
-        const Vec<4> g = load_quad(term.g.at(row, column), channel, term.g.channels, term.g.vectorised);
+        const Vec<4> g = widen(load_quad(term.g.at(row, column), channel, term.g.channels, term.g.vectorised));
         const Vec<4> dy = form_gradient<Channels>(g, y, term.rows, channel);
         for (int j = 0; j < 4; ++j)
           sum.lane[j] += dy.lane[j];

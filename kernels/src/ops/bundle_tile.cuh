@@ -55,6 +55,11 @@ struct Region {
   int rows, columns;
 };
 
+/// The thread's index, found anew: a kernel of many phases has no registers for what each makes of it.
+__device__ __forceinline__ int this_thread() {
+  return opaque(static_cast<int>(threadIdx.x));
+}
+
 // --- shared memory --------------------------------------------------------------------------------------------------
 
 /// Walks over the pixels of a region in steps of a fixed number of them, without a division per step.
@@ -94,7 +99,7 @@ __device__ __forceinline__ void load_region(const Image<const Operand<P>>& image
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int vector = 16 / static_cast<int>(sizeof(Operand<P>));
   const int pixels = region.rows * region.columns;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
   // A thread keeps its channels: tile_threads is a multiple of the vectors, and of the channels, of a pixel.
   if (image.vectorised) {
     constexpr int vectors = Channels / vector;
@@ -125,7 +130,8 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int pairs = Channels / 2;
   // A thread keeps its pair of channels: tile_threads is a multiple of their number.
-  const int channel = static_cast<int>(threadIdx.x) % pairs * 2;
+  const int thread = this_thread();
+  const int channel = thread % pairs * 2;
   float mean[2];
   float rstd[2];
   for (int i = 0; i < 2; ++i) {
@@ -135,8 +141,7 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
   }
   const int pixels = region.rows * region.columns;
 #pragma unroll 1
-  for (RegionWalk walk(region, static_cast<int>(threadIdx.x) / pairs, tile_threads / pairs); walk.pixel < pixels;
-       walk.advance()) {
+  for (RegionWalk walk(region, thread / pairs, tile_threads / pairs); walk.pixel < pixels; walk.advance()) {
     const bool inside = image.contains(region.row + walk.row, region.column + walk.column);
     Operand<P>* const at = tile + walk.pixel * pitch + channel;
     Vec<2> value = load<2>(at);
@@ -149,7 +154,7 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
 /// Depthwise filter [kernel, kernel, channels] to `filter` [kernel * kernel, Channels].
 template <int Channels>
 __device__ __forceinline__ void load_filter(const float* from, int taps, int channels, float* filter) {
-  for (int i = static_cast<int>(threadIdx.x); i < taps * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < taps * Channels; i += tile_threads) {
     const int channel = i % Channels;
     filter[i] = channel < channels ? from[i / Channels * channels + channel] : 0.0F;
   }
@@ -160,7 +165,7 @@ __device__ __forceinline__ void load_filter(const float* from, int taps, int cha
 template <Product P, int Channels, bool Transposed = false>
 __device__ __forceinline__ void load_pointwise(const float* from, int out, int in, Operand<P>* weights) {
   constexpr int pitch = operand_pitch<P>(Channels);
-  for (int i = static_cast<int>(threadIdx.x); i < Channels * Channels; i += tile_threads) {
+  for (int i = this_thread(); i < Channels * Channels; i += tile_threads) {
     const int row = i / Channels;  // of `from`
     const int column = i % Channels;
     const float value = row < out && column < in ? from[row * in + column] : 0.0F;
@@ -185,7 +190,7 @@ struct Strip {
   __device__ __forceinline__ explicit Strip(int spacing_) : spacing(spacing_) {
     constexpr int pairs = Channels / 2;
     constexpr int across = Tile<Channels>::width / columns;
-    const int thread = static_cast<int>(threadIdx.x);
+    const int thread = this_thread();
     const int strip = thread / pairs;
     channel = thread % pairs * 2;
     column = strip % across * columns;

@@ -1,7 +1,7 @@
 #include "ops/state_bundle_backward_launch.hpp"
 #include "ops/state_bundle_cuda.hpp"
 
-#include "core/last_block.cuh"
+#include "core/add_blocks.cuh"
 #include "core/launch.cuh"
 #include "core/shared_memory.cuh"
 #include "ops/bundle_backward_tile.cuh"
@@ -68,7 +68,6 @@ struct Geometry {
   int tiles_down, tiles_across, tiles;              // of the state
   int out_tiles_down, out_tiles_across, out_tiles;  // of the output
   int tiles_per_block;
-  int blocks_per_group, groups;
   int before, rows, columns;                 // the outputs that touch a tile of the state, of all separable candidates
   int pool_before, pool_rows, pool_columns;  // the state's pixels that those of all pools see
   int seen_before, seen_rows, seen_columns;  // the state's pixels that a tile of outputs sees
@@ -79,7 +78,7 @@ struct Geometry {
 
 struct Launch {
   Geometry geometry;
-  unsigned* counters;  // per state: one, and one for each group
+  unsigned* counters;  // add_counters() for each state
   float* partials;
   StateArgument states[max_launch_candidates];
   CandidateArgument candidates[max_launch_candidates];
@@ -122,14 +121,14 @@ __device__ __forceinline__ void park(const StripSums& strip, float* to) {
   for (int i = 0; i < 4; ++i) {
     const float(&pixel)[4][2] = strip[i / 2];
     const int j = i % 2 * 2;
-    store(to + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4,
+    store(to + (i * tile_threads + this_thread()) * 4,
           Vec<4>{{pixel[j][0], pixel[j][1], pixel[j + 1][0], pixel[j + 1][1]}});
   }
 }
 __device__ __forceinline__ void unpark(const float* from, StripSums& strip) {
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const Vec<4> value = load<4>(from + (i * tile_threads + static_cast<int>(threadIdx.x)) * 4);
+    const Vec<4> value = load<4>(from + (i * tile_threads + this_thread()) * 4);
     float(&pixel)[4][2] = strip[i / 2];
     const int j = i % 2 * 2;
     pixel[j][0] = value.lane[0];
@@ -147,6 +146,19 @@ struct TileAt {
 __device__ __forceinline__ TileAt tile_at(int index, int down, int across, int height, int width) {
   return {index / (down * across), index / across % down * height, index % across * width};
 }
+
+/// A tile of the state and the strip of this thread. Every phase finds its own: addresses that phases share would be
+/// kept in registers that their loops lack.
+template <int Channels>
+struct Place {
+  TileAt tile;
+  Strip<Channels> strip;
+
+  __device__ __forceinline__ Place(const Geometry& geometry, int index)
+      : tile(tile_at(opaque(index), geometry.tiles_down, geometry.tiles_across, Tile<Channels>::height,
+                     Tile<Channels>::width)),
+        strip(gather_spacing(geometry.stride)) {}
+};
 
 /// Whether a strip's pixel (i, j) and its first channel exist.
 template <int Channels, typename T>
@@ -183,9 +195,10 @@ __device__ __forceinline__ void load_strip(const Image<const T>& image, const Ti
 }
 
 /// The state s of a strip, 0 where the image ends.
-template <int Channels, typename T>
-__device__ __forceinline__ void load_state(const StateArgument& state, const Image<const T>& x, const TileAt& tile,
+template <Product P, int Channels>
+__device__ __forceinline__ void load_state(const Launch& launch, const StateArgument& state, const TileAt& tile,
                                            const Strip<Channels>& strip, StripSums& s) {
+  const auto x = image_of<const Operand<P>>(state.x, tile.image, launch.geometry.height, launch.geometry.width);
   load_strip(x, tile, strip, s);
   if (state.normalisation == nullptr) return;
 #pragma unroll
@@ -219,16 +232,17 @@ __device__ __forceinline__ Interval outputs_seeing(int first, int extent, int re
 
 /// dz of all separable candidates, and the tile's part of dfilter.
 template <Product P, int Channels, bool Weights>
-__device__ __forceinline__ void add_separable(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                              const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                              const SharedArrays& shared, float* partial) {
+__device__ __forceinline__ void add_separable(const Launch& launch, const StateArgument& state,
+                                              const Place<Channels>& place, const SharedArrays& shared,
+                                              float* partial) {
+  const auto& [tile, strip] = place;
   const Geometry& geometry = launch.geometry;
   const int count = state.separable_end - state.first;
   if (count == 0) return;
   const CandidateArgument* const candidates = launch.candidates + state.first;
   if constexpr (Weights) {
     StripSums z;
-    load_state(state, x, tile, strip, z);
+    load_state<P>(launch, state, tile, strip, z);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
@@ -302,11 +316,13 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
 /// dz of all factorised reductions: pixels in even rows and columns belong to the first half of the channels, their
 /// neighbours one further down and right to the second.
 template <Product P, int Channels>
-__device__ __forceinline__ void add_factorised(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                               const Strip<Channels>& strip, const SharedArrays& shared) {
+__device__ __forceinline__ void add_factorised(const Launch& launch, const StateArgument& state,
+                                               const Place<Channels>& place, const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int width = Tile<Channels>::width / 2;
   constexpr int height = Tile<Channels>::height / 2;
+  if (state.factorised_end == state.separable_end) return;
   const Geometry& geometry = launch.geometry;
   const Region region{tile.row / 2, tile.column / 2, height, width};
   Region part = region;
@@ -352,13 +368,36 @@ __device__ __forceinline__ void add_factorised(const Launch& launch, const State
   }
 }
 
+/// What came so far went through the rectifier.
+template <Product P, int Channels>
+__device__ __forceinline__ void rectify(const Launch& launch, const StateArgument& state, const Place<Channels>& place,
+                                        const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
+  if (state.factorised_end == state.first) return;
+  StripSums s;
+  StripSums dx;
+  load_state<P>(launch, state, tile, strip, s);
+  unpark(shared.arena, dx);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e)
+        dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
+    }
+  }
+  park(dx, shared.arena);
+}
+
 /// dx of all pools.
 template <Product P, int Channels>
-__device__ __forceinline__ void add_pools(const Launch& launch, const StateArgument& state, const TileAt& tile,
-                                          const Image<const Operand<P>>& x, const Strip<Channels>& strip,
-                                          const SharedArrays& shared) {
+__device__ __forceinline__ void add_pools(const Launch& launch, const StateArgument& state,
+                                          const Place<Channels>& place, const SharedArrays& shared) {
+  const auto& [tile, strip] = place;
   const Geometry& geometry = launch.geometry;
   if (state.pool_end == state.factorised_end) return;
+  const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
   const Region seen{tile.row - geometry.pool_before, tile.column - geometry.pool_before, geometry.pool_rows,
                     geometry.pool_columns};
   Operand<P>* const source = shared.at<Operand<P>>(geometry.pool_at);
@@ -502,44 +541,33 @@ __device__ __forceinline__ void store_gradient(const Launch& launch, const State
   }
 }
 
+/// The candidates that need no neighbours, and the end.
+template <Product P, int Channels>
+__device__ __forceinline__ void finish_tile(const Launch& launch, const StateArgument& state,
+                                            const Place<Channels>& place, const SharedArrays& shared, float* partial) {
+  const auto& [tile, strip] = place;
+  StripSums s;
+  StripSums dx;
+  load_state<P>(launch, state, tile, strip, s);
+  unpark(shared.arena, dx);
+  add_identities<P, Channels>(launch, state, tile, strip, shared, s, dx);
+  store_gradient<P, Channels>(launch, state, tile, strip, shared, partial, s, dx);
+}
+
 /// A tile of dx. Shared memory is free before and after.
 template <Product P, int Channels, bool Weights>
 __device__ __forceinline__ void data_tile(const Launch& launch, const StateArgument& state, int index,
                                           const SharedArrays& shared, float* partial) {
   const Geometry& geometry = launch.geometry;
-  const TileAt tile =
-      tile_at(index, geometry.tiles_down, geometry.tiles_across, Tile<Channels>::height, Tile<Channels>::width);
-  const auto x = image_of<const Operand<P>>(state.x, tile.image, geometry.height, geometry.width);
-  const Strip<Channels> strip(gather_spacing(geometry.stride));
   {
     const StripSums nothing = {};
     park(nothing, shared.arena);
   }
-  add_separable<P, Channels, Weights>(launch, state, tile, x, strip, shared, partial);
-  if (state.factorised_end > state.separable_end) add_factorised<P, Channels>(launch, state, tile, strip, shared);
-  if (state.factorised_end > state.first) {
-    StripSums s;
-    StripSums dx;
-    load_state(state, x, tile, strip, s);
-    unpark(shared.arena, dx);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e)
-          dx[i][j][e] = s[i][j][e] > 0.0F ? dx[i][j][e] : 0.0F;
-      }
-    }
-    park(dx, shared.arena);
-  }
-  add_pools<P, Channels>(launch, state, tile, x, strip, shared);
-  StripSums s;
-  StripSums dx;
-  load_state(state, x, tile, strip, s);
-  unpark(shared.arena, dx);
-  add_identities<P, Channels>(launch, state, tile, strip, shared, s, dx);
-  store_gradient<P, Channels>(launch, state, tile, strip, shared, partial, s, dx);
+  add_separable<P, Channels, Weights>(launch, state, Place<Channels>(geometry, index), shared, partial);
+  add_factorised<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  rectify<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  add_pools<P, Channels>(launch, state, Place<Channels>(geometry, index), shared);
+  finish_tile<P, Channels>(launch, state, Place<Channels>(geometry, index), shared, partial);
   __syncthreads();
 }
 
@@ -552,8 +580,8 @@ __device__ __forceinline__ void correlate_strided(const Operand<P>* region, int 
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int pairs = Channels / 2;
   constexpr int width = Tile<Channels>::width / 2;
-  const int channel = static_cast<int>(threadIdx.x) % pairs * 2;
-  const int pixel = static_cast<int>(threadIdx.x) / pairs * 2;
+  const int channel = this_thread() % pairs * 2;
+  const int pixel = this_thread() / pairs * 2;
   const Operand<P>* const corner =
       region + ((pixel / width * 2 + window.first) * columns + pixel % width * 2 + window.first) * pitch + channel;
   float sum[2][2] = {};
@@ -580,7 +608,7 @@ template <Product P, int Channels, int Pixels>
 __device__ __forceinline__ void add_products(const Operand<P>* dy, const Operand<P>* d, int begin, int end, int in,
                                              float* sums, float* total) {
   constexpr int pitch = operand_pitch<P>(Channels);
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
   const int warp = thread / 32;
   const int lane = thread % 32;
   const auto add = [&](int row, int column, float value) {
@@ -668,14 +696,14 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
     const auto g = image_of<const Operand<P>>(c.g, tile.image, geometry.out_height, geometry.out_width);
     const auto y = image_of<const Operand<P>>(c.y, tile.image, geometry.out_height, geometry.out_width);
 #pragma unroll
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * quads; i += tile_threads) {
+    for (int i = this_thread(); i < pixels * quads; i += tile_threads) {
       const int channel = i % quads * 4;
       const int row = tile.row + i / quads / width;
       const int column = tile.column + i / quads % width;
       Vec<4> value{};
       if (g.contains(row, column)) {
-        value = form_gradient<Channels>(load_quad(g.at(row, column), channel, g.channels, g.vectorised),
-                                        load_quad(y.at(row, column), channel, y.channels, y.vectorised),
+        value = form_gradient<Channels>(widen(load_quad(g.at(row, column), channel, g.channels, g.vectorised)),
+                                        widen(load_quad(y.at(row, column), channel, y.channels, y.vectorised)),
                                         shared.gradient_rows, channel);
       }
       store(dy + i / quads * pitch + channel, value);
@@ -699,7 +727,7 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
     } else {
       for (int half = 0; half < 2; ++half) {
         const int first = geometry.seen_before + half;
-        for (int i = static_cast<int>(threadIdx.x); i < pixels * quads; i += tile_threads) {
+        for (int i = this_thread(); i < pixels * quads; i += tile_threads) {
           const int channel = i % quads * 4;
           const int row = i / quads / width * 2 + first;
           const int column = i / quads % width * 2 + first;
@@ -724,67 +752,49 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
 
 // --- sums over blocks -----------------------------------------------------------------------------------------------
 
-/// Sum of element `entry` over `count` parts of `pitch` floats, in their order.
-__device__ __forceinline__ double sum_parts(const float* parts, int count, int pitch, int entry) {
-  double sum = 0.0;
-#pragma unroll 4
-  for (int part = 0; part < count; ++part)
-    sum += static_cast<double>(parts[std::int64_t{part} * pitch + entry]);
-  return sum;
+/// Elements from `first` on of an array of `elements`, of which the tensor takes what lies in it.
+__device__ __forceinline__ void store_part(int first, const Vec<4>& value, int elements, float* to) {
+  if (to == nullptr || first < 0 || first >= elements) return;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    if (first + j < elements) to[first + j] = value.lane[j];
+  }
 }
 
-/// The blocks' partial sums of a state become gradients: the last block of a group adds up those of the group, the last
-/// of all groups what that left. One block alone would need longer for hundreds of them than the rest of the launch.
+/// The blocks' partial sums of a state become gradients.
 __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArgument& state, unsigned* counters,
                                             float* partials) {
-  const Geometry& geometry = launch.geometry;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int blocks = static_cast<int>(gridDim.x);
-  const float* parts = partials;
-  int count = blocks;
-  if (geometry.groups > 1) {
-    const int group = static_cast<int>(blockIdx.x) / geometry.blocks_per_group;
-    const int first = group * geometry.blocks_per_group;
-    const int members = blocks - first < geometry.blocks_per_group ? blocks - first : geometry.blocks_per_group;
-    if (!arrives_last(counters + 1 + group, static_cast<unsigned>(members))) return;
-    float* const of_groups = partials + std::int64_t{blocks} * state.entries;
-    for (int i = thread; i < state.entries; i += tile_threads) {
-      of_groups[std::int64_t{group} * state.entries + i] =
-          static_cast<float>(sum_parts(partials + std::int64_t{first} * state.entries, members, state.entries, i));
+  const int channels = launch.geometry.channels;
+  const auto finish = [&](int i, const Vec<4>& sum) {
+    for (int k = state.first; k < state.factorised_end; ++k) {
+      const CandidateArgument& c = launch.candidates[k];
+      store_part(i - c.filter_sums, sum, c.kernel * c.kernel * channels, c.dfilter);
+      store_part(i - c.pointwise_sums, sum, c.g.channels * channels, c.dpointwise);
     }
-    parts = of_groups;
-    count = geometry.groups;
-  }
-  if (!arrives_last(counters, static_cast<unsigned>(count))) return;
-  const auto finish = [&](int from, int elements, float* to) {
-    for (int i = thread; i < elements; i += tile_threads)
-      to[i] = static_cast<float>(sum_parts(parts, count, state.entries, from + i));
-  };
-  for (int k = state.first; k < state.factorised_end; ++k) {
-    const CandidateArgument& c = launch.candidates[k];
-    if (c.dfilter != nullptr) finish(c.filter_sums, c.kernel * c.kernel * geometry.channels, c.dfilter);
-    if (c.dpointwise != nullptr) finish(c.pointwise_sums, c.g.channels * geometry.channels, c.dpointwise);
-  }
-  if (state.gradient != nullptr) {
-    const int channels = geometry.channels;
-    for (int channel = thread; channel < channels; channel += tile_threads) {
-      const auto pixels = static_cast<double>(geometry.pixels);
+    if (state.gradient == nullptr || i < state.sums) return;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int channel = (i + j - state.sums) % channels;
       const double rstd = static_cast<double>(state.normalisation[rstd_row * channels + channel]);
-      const double sum = sum_parts(parts, count, state.entries, state.sums + channel);
-      const double product = sum_parts(parts, count, state.entries, state.sums + channels + channel);
-      // With s = (x - mean) rstd, Q of normalisation.hpp is `product` / rstd.
-      state.gradient[scale_row * channels + channel] = static_cast<float>(rstd);
-      state.gradient[slope_row * channels + channel] = static_cast<float>(-rstd * rstd * product / pixels);
-      state.gradient[centre_row * channels + channel] = state.normalisation[mean_row * channels + channel];
-      state.gradient[offset_row * channels + channel] = static_cast<float>(-rstd * sum / pixels);
+      const double mean = static_cast<double>(sum.lane[j]) / static_cast<double>(launch.geometry.pixels);
+      if (i + j < state.sums + channels) {  // of dx
+        state.gradient[scale_row * channels + channel] = static_cast<float>(rstd);
+        state.gradient[centre_row * channels + channel] = state.normalisation[mean_row * channels + channel];
+        state.gradient[offset_row * channels + channel] = static_cast<float>(-rstd * mean);
+      } else if (i + j < state.sums + 2 * channels) {  // of dx * s, which is dx * (x - mean) rstd
+        state.gradient[slope_row * channels + channel] = static_cast<float>(-rstd * rstd * mean);
+      }
     }
-  }
+  };
+  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), counters,
+                           finish);
 }
 
 // --- kernel ---------------------------------------------------------------------------------------------------------
 
 template <Product P, int Channels, bool Weights>
-__global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_constant__ Launch launch) {
+__global__ void __launch_bounds__(tile_threads, Channels == 64 ? 1 : 2)
+    backward_kernel(const __grid_constant__ Launch launch) {
   const Geometry& geometry = launch.geometry;
   const StateArgument& state = launch.states[blockIdx.y];
   SharedMemory memory;
@@ -797,7 +807,7 @@ __global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_
 
   float* const partials = launch.partials + state.partials;
   float* const partial = partials + std::int64_t{blockIdx.x} * state.entries;
-  for (int i = static_cast<int>(threadIdx.x); i < state.entries; i += tile_threads)
+  for (int i = this_thread(); i < state.entries; i += tile_threads)
     partial[i] = 0.0F;
   __syncthreads();
 
@@ -814,7 +824,8 @@ __global__ void __launch_bounds__(tile_threads, 2) backward_kernel(const __grid_
     }
   }
   if (state.entries > 0)
-    finish_sums(launch, state, launch.counters + blockIdx.y * (1 + static_cast<unsigned>(geometry.groups)), partials);
+    finish_sums(launch, state,
+                launch.counters + static_cast<int>(blockIdx.y) * add_counters(static_cast<int>(gridDim.x)), partials);
 }
 
 // --- launcher -------------------------------------------------------------------------------------------------------
@@ -874,17 +885,21 @@ struct Plan {
   Geometry geometry{};
   StateBundleBackwardLaunch launch;
   bool weights = false;
-  std::size_t partials = 0;  // floats
 };
+
+/// Every tensor's partial sums begin at a multiple of four: they are added up four at a time.
+int padded(std::int64_t elements) {
+  return static_cast<int>((elements + 3) / 4 * 4);
+}
 
 /// Partial sums that a block keeps of a state.
 int entries_of(const StateGradient& state) {
-  std::int64_t entries = state.normalisation ? 2 * state.source.x.channels() : 0;
+  int entries = state.normalisation ? padded(2 * state.source.x.channels()) : 0;
   for (const CandidateGradient& c : state.candidates) {
-    if (c.dfilter) entries += c.candidate.filter.elements();
-    if (c.dpointwise) entries += c.candidate.pointwise.elements();
+    if (c.dfilter) entries += padded(c.candidate.filter.elements());
+    if (c.dpointwise) entries += padded(c.candidate.pointwise.elements());
   }
-  return static_cast<int>(entries);
+  return entries;
 }
 
 void plan_arrays(Plan& plan, int stride, std::span<const StateGradient> states, const TileShape& tile,
@@ -1011,18 +1026,12 @@ Plan plan_for(int stride, std::span<const StateGradient> states, Product product
   const auto count = static_cast<std::int64_t>(states.size());
   geometry.tiles_per_block = ceil_div(geometry.tiles * count, plan.weights ? max_weight_blocks : max_data_blocks);
   const int blocks = ceil_div(geometry.tiles, geometry.tiles_per_block);
-  // The square root of their number, about: two rounds of sums, equally long.
-  geometry.blocks_per_group = static_cast<int>(std::ceil(std::sqrt(static_cast<double>(blocks))));
-  geometry.groups = ceil_div(blocks, geometry.blocks_per_group);
-  if (blocks < 16) geometry.groups = 1;
-
   plan_arrays(plan, stride, states, tile, product);
-  plan.partials = static_cast<std::size_t>(entries * (blocks + geometry.groups));
   plan.launch.channels = tile.channels;
   plan.launch.blocks = static_cast<unsigned>(blocks);
-  plan.launch.groups = static_cast<unsigned>(geometry.groups);
+  plan.launch.counters = states.size() * static_cast<std::size_t>(add_counters(blocks));
   plan.launch.workspace =
-      counter_bytes(states.size() * (1 + static_cast<std::size_t>(geometry.groups))) + plan.partials * sizeof(float);
+      counter_bytes(plan.launch.counters) + static_cast<std::size_t>(entries * blocks) * sizeof(float);
   plan.launch.fits = widest <= max_tile_channels && plan.launch.shared <= max_shared_bytes;
   return plan;
 }
@@ -1038,8 +1047,7 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
   Launch launch{};
   launch.geometry = plan.geometry;
   launch.counters = reinterpret_cast<unsigned*>(workspace.data());
-  launch.partials = reinterpret_cast<float*>(
-      workspace.data() + counter_bytes(states.size() * (1 + static_cast<std::size_t>(plan.geometry.groups))));
+  launch.partials = reinterpret_cast<float*>(workspace.data() + counter_bytes(plan.launch.counters));
   std::int64_t partials = 0;
   int candidate = 0;
   for (std::size_t i = 0; i < states.size(); ++i) {
@@ -1055,7 +1063,7 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
     int entries = 0;
     const auto reserve = [&](const TensorView& wanted) {
       const int at = entries;
-      if (wanted) entries += static_cast<int>(wanted.elements());
+      if (wanted) entries += padded(wanted.elements());
       return at;
     };
     for (const CandidateGradient* c : sorted(from)) {
@@ -1082,10 +1090,10 @@ Launch arguments_of(std::span<const StateGradient> states, const Plan& plan, std
     state.pool_end = static_cast<std::int16_t>(ends[3]);
     state.end = static_cast<std::int16_t>(ends[4]);
     state.sums = entries;
-    if (from.normalisation) entries += 2 * plan.geometry.channels;
+    if (from.normalisation) entries += padded(2 * plan.geometry.channels);
     state.entries = entries;
     state.partials = partials;
-    partials += std::int64_t{entries} * (plan.launch.blocks + plan.launch.groups);
+    partials += std::int64_t{entries} * plan.launch.blocks;
   }
   return launch;
 }

@@ -11,7 +11,7 @@ namespace dnas::kernels::cuda {
 struct StateBundleBackwardLaunch {
   int channels = 0;           ///< of the tiles: 16, 32 or 64
   unsigned blocks = 0;        ///< per state; each takes several tiles if there are many
-  unsigned groups = 0;        ///< of blocks, whose partial sums are added up before those of all groups are
+  std::size_t counters = 0;   ///< at the front of the workspace
   std::size_t shared = 0;     ///< bytes per block
   std::size_t workspace = 0;  ///< bytes
   bool fits = false;          ///< channels and shared memory are within what a block may have

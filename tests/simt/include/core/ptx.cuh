@@ -12,6 +12,10 @@ namespace dnas::kernels::cuda {
 
 using dnas::simt::Place;
 
+inline int opaque(int x) {
+  return x;
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------------------------
 
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
