@@ -1,13 +1,11 @@
 #include "simt/executor.hpp"
 
 #include "core/launch.cuh"
-#include "core/reduce.cuh"
 #include "simt/planted_bugs.cuh"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -81,24 +79,6 @@ TEST_P(Executor, BarriersCountPredicates) {
   EXPECT_EQ(out, std::vector<int>(96, 10 * 4 + 1));
   launch("count", count_kernel, {1, 96}, nullptr, out.data(), 96);
   EXPECT_EQ(out, std::vector<int>(96, 96 * 4 + 2));
-}
-
-__global__ void block_sum_kernel(const double* in, double* out) {
-  __shared__ double scratch[threads / 32];
-  const double first = kernels::cuda::block_sum<threads>(in[threadIdx.x], scratch);
-  const double second = kernels::cuda::block_sum<threads>(2.0 * in[threadIdx.x], scratch);
-  if (threadIdx.x == 0) {
-    out[0] = first;
-    out[1] = second;
-  }
-}
-
-TEST_P(Executor, BlockSumAddsAllThreads) {
-  std::vector<double> in(threads);
-  std::iota(in.begin(), in.end(), 0.0);
-  std::vector<double> out(2, -1.0);
-  launch("block_sum", block_sum_kernel, {1, threads}, nullptr, in.data(), out.data());
-  EXPECT_EQ(out, (std::vector<double>{8128.0, 16256.0}));
 }
 
 TEST_P(Executor, LastBlockSeesAllOthers) {

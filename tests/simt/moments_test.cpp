@@ -121,7 +121,7 @@ TEST_P(MomentsOfTiles, KeepNaN) {
   EXPECT_FALSE(std::isnan(result.normalisation[3]));
 }
 
-INSTANTIATE_TEST_SUITE_P(Schedules, MomentsOfTiles, testing::ValuesIn(simt::all_schedules));
+INSTANTIATE_TEST_SUITE_P(TinySchedules, MomentsOfTiles, testing::ValuesIn(simt::all_schedules));
 
 TEST(MomentsOfTilesSchedules, DoNotMatter) {
   const auto x = sample(301 * 5, 10.0F, 1.0F);

@@ -144,7 +144,7 @@ TEST_P(OptimizerStepCuda, AdamStepMatchesLoop) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, OptimizerStepCuda,
+INSTANTIATE_TEST_SUITE_P(TinyLengths, OptimizerStepCuda,
                          testing::Combine(testing::Values(1, 3, 4, 5, 1024, 4097), testing::Values(0, 1),
                                           testing::Values(simt::Schedule::shuffled, simt::Schedule::by_warp)));
 

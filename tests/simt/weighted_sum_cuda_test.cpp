@@ -185,6 +185,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, WeightedSumCuda,
                          testing::Combine(testing::ValuesIn(cases),
                                           testing::Values(simt::Schedule::shuffled, simt::Schedule::by_warp)),
                          name_of);
+// Two tiles of terms, idle threads, more than one launch.
+INSTANTIATE_TEST_SUITE_P(Tiny, WeightedSumCuda,
+                         testing::Combine(testing::Values(cases[1], cases[3], cases[8]),
+                                          testing::Values(simt::Schedule::shuffled)),
+                         name_of);
 INSTANTIATE_TEST_SUITE_P(Large, WeightedSumCuda,
                          testing::Combine(testing::Values(many_pixels), testing::Values(simt::Schedule::descending)),
                          name_of);

@@ -75,10 +75,21 @@ Fiber::~Fiber() {
 void Fiber::restart() {
   allow(stack_, stack_bytes_);
 #if defined(__SANITIZE_THREAD__)
-  // The old state stays behind, since it cannot end in the middle of the executor. It has used the stack, so that the
-  // new one needs fresh memory there.
-  if (thread_state_ != nullptr) map_stack(stack_ - page, MAP_FIXED);
+  if (thread_state_ != nullptr) {
+    // A thread may not end in the middle of the executor, so it is led out first. It has used the stack, which to the
+    // new one has to be fresh memory.
+    void* const caller = __tsan_get_current_fiber();
+    const int depth = executor_depth_;
+    __tsan_switch_to_fiber(thread_state_, __tsan_switch_to_fiber_no_sync);
+    for (int left = depth; left > 0; --left)
+      leave_executor();
+    __tsan_switch_to_fiber(caller, __tsan_switch_to_fiber_no_sync);
+    executor_depth += depth;  // which is the caller's
+    __tsan_destroy_fiber(thread_state_);
+    map_stack(stack_ - page, MAP_FIXED);
+  }
   thread_state_ = __tsan_create_fiber(0);
+  executor_depth_ = 0;
 #endif
   context_ = make_context(context_, stack_, stack_bytes_);
 }
@@ -89,6 +100,8 @@ __attribute__((noinline)) void Fiber::switch_to(Fiber& next) {
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_start_switch_fiber(&fake_stack_, next.stack_, next.stack_bytes_);
 #elif defined(__SANITIZE_THREAD__)
+  executor_depth_ = executor_depth;
+  executor_depth = next.executor_depth_;
   __tsan_switch_to_fiber(next.thread_state_, __tsan_switch_to_fiber_no_sync);
 #endif
   switch_context(context_, next.context_);

@@ -36,6 +36,7 @@ class Fiber {
   Context context_ = nullptr;
   [[maybe_unused]] void* fake_stack_ = nullptr;    // of AddressSanitizer
   [[maybe_unused]] void* thread_state_ = nullptr;  // of ThreadSanitizer
+  [[maybe_unused]] int executor_depth_ = 0;        // where the fiber was left
 };
 
 }  // namespace dnas::simt

@@ -42,17 +42,24 @@ inline void allow([[maybe_unused]] const void* memory, [[maybe_unused]] std::siz
 #endif
 }
 
+#if defined(__SANITIZE_THREAD__)
+/// How often the running fiber has entered the executor and not left it.
+inline constinit thread_local int executor_depth = 0;
+#endif
+
 /// ThreadSanitizer takes every fiber for a thread of its own, and fibers share the executor's memory without locks. So
 /// between enter_executor() and leave_executor() a fiber's accesses are not looked at.
 inline void enter_executor() {
 #if defined(__SANITIZE_THREAD__)
   AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
   AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+  ++executor_depth;
 #endif
 }
 
 inline void leave_executor() {
 #if defined(__SANITIZE_THREAD__)
+  --executor_depth;
   AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
   AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
 #endif

@@ -2,7 +2,7 @@
 
 // Stands in for the toolkit's header where g++ compiles a CUDA source for the tests: the names of CUDA that our kernels
 // use, on top of simt/executor. A name that is missing is one that kernels should not use, or has to be added in
-// simt/cuda with a test in executor_test.cpp. Names with two underscores are CUDA's.
+// simt/cuda with a test in executor_names_test.cpp. Names with two underscores are CUDA's.
 #include "simt/cuda/atomics.hpp"
 #include "simt/cuda/launch.hpp"
 #include "simt/cuda/math.hpp"
