@@ -82,6 +82,10 @@ TEST(CrossEntropyCudaRows, WithAWrongLabelMakeTheLossNaN) {
   }
 }
 
+INSTANTIATE_TEST_SUITE_P(Tiny, CrossEntropyCuda,
+                         testing::Combine(testing::Values(Shape{37, 4}), testing::Values(0.1F),
+                                          testing::Values(simt::Schedule::shuffled)));
+
 TEST(CrossEntropyCudaRows, OfImpossibleOtherClassesAreFinite) {
   simt::set_schedule(simt::Schedule::shuffled);
   Batch batch(1, 3);
