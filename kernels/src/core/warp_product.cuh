@@ -64,7 +64,7 @@ __device__ __forceinline__ void multiply_rows(float (&d)[Tiles][4], const Operan
                                               const Operand<P>* b, int b_pitch) {
   static_assert(Depth % depth_step<P> == 0);
   const int lane = static_cast<int>(threadIdx.x) % 32;
-#pragma unroll
+#pragma unroll 2
   for (int k = 0; k < Depth; k += depth_step<P>) {
     if constexpr (P == Product::bf16) {
       unsigned a_pair[4];

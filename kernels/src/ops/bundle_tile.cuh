@@ -57,6 +57,35 @@ struct Region {
 
 // --- shared memory --------------------------------------------------------------------------------------------------
 
+/// Walks over the pixels of a region in steps of a fixed number of them, without a division per step.
+class RegionWalk {
+ public:
+  __device__ __forceinline__ RegionWalk(const Region& region, int first, int step)
+      : pixel(first),
+        row(first / region.columns),
+        column(first % region.columns),
+        step_(step),
+        step_rows_(step / region.columns),
+        step_columns_(step % region.columns),
+        columns_(region.columns) {}
+
+  __device__ __forceinline__ void advance() {
+    pixel += step_;
+    row += step_rows_;
+    column += step_columns_;
+    if (column >= columns_) {
+      column -= columns_;
+      ++row;
+    }
+  }
+
+  int pixel;  // of the region, row by row
+  int row, column;
+
+ private:
+  int step_, step_rows_, step_columns_, columns_;
+};
+
 /// Starts the copy of a region to `tile`, [rows, columns, operand_pitch<P>(Channels)], zeros where the image or its
 /// channels end. All threads call it; cp_async_wait and a barrier complete it.
 template <Product P, int Channels>
@@ -65,25 +94,25 @@ __device__ __forceinline__ void load_region(const Image<const Operand<P>>& image
   constexpr int pitch = operand_pitch<P>(Channels);
   constexpr int vector = 16 / static_cast<int>(sizeof(Operand<P>));
   const int pixels = region.rows * region.columns;
+  const int thread = static_cast<int>(threadIdx.x);
+  // A thread keeps its channels: tile_threads is a multiple of the vectors, and of the channels, of a pixel.
   if (image.vectorised) {
     constexpr int vectors = Channels / vector;
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * vectors; i += tile_threads) {
-      const int channel = i % vectors * vector;
-      const int pixel = i / vectors;
-      const int row = region.row + pixel / region.columns;
-      const int column = region.column + pixel % region.columns;
-      const bool inside = image.contains(row, column) && channel < image.channels;
-      cp_async<16>(tile + pixel * pitch + channel, inside ? image.at(row, column) + channel : image.data,
+    const int channel = thread % vectors * vector;
+#pragma unroll 1
+    for (RegionWalk at(region, thread / vectors, tile_threads / vectors); at.pixel < pixels; at.advance()) {
+      const bool inside = image.contains(region.row + at.row, region.column + at.column) && channel < image.channels;
+      cp_async<16>(tile + at.pixel * pitch + channel,
+                   inside ? image.at(region.row + at.row, region.column + at.column) + channel : image.data,
                    inside ? 16 : 0);
     }
   } else {
-    for (int i = static_cast<int>(threadIdx.x); i < pixels * Channels; i += tile_threads) {
-      const int channel = i % Channels;
-      const int pixel = i / Channels;
-      const int row = region.row + pixel / region.columns;
-      const int column = region.column + pixel % region.columns;
-      const bool inside = image.contains(row, column) && channel < image.channels;
-      store_operand(tile + pixel * pitch + channel, inside ? load<1>(image.at(row, column) + channel).lane[0] : 0.0F);
+    const int channel = thread % Channels;
+#pragma unroll 1
+    for (RegionWalk at(region, thread / Channels, tile_threads / Channels); at.pixel < pixels; at.advance()) {
+      const bool inside = image.contains(region.row + at.row, region.column + at.column) && channel < image.channels;
+      const Operand<P>* const from = image.at(region.row + at.row, region.column + at.column) + channel;
+      store_operand(tile + at.pixel * pitch + channel, inside ? load<1>(from).lane[0] : 0.0F);
     }
   }
   cp_async_commit();
@@ -104,10 +133,12 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
     mean[i] = exists ? normalisation[channel + i] : 0.0F;
     rstd[i] = exists ? normalisation[image.channels + channel + i] : 0.0F;
   }
-  for (int pixel = static_cast<int>(threadIdx.x) / pairs; pixel < region.rows * region.columns;
-       pixel += tile_threads / pairs) {
-    const bool inside = image.contains(region.row + pixel / region.columns, region.column + pixel % region.columns);
-    Operand<P>* const at = tile + pixel * pitch + channel;
+  const int pixels = region.rows * region.columns;
+#pragma unroll 1
+  for (RegionWalk walk(region, static_cast<int>(threadIdx.x) / pairs, tile_threads / pairs); walk.pixel < pixels;
+       walk.advance()) {
+    const bool inside = image.contains(region.row + walk.row, region.column + walk.column);
+    Operand<P>* const at = tile + walk.pixel * pitch + channel;
     Vec<2> value = load<2>(at);
     for (int i = 0; i < 2; ++i)
       value.lane[i] = inside ? (value.lane[i] - mean[i]) * rstd[i] : 0.0F;
@@ -272,6 +303,23 @@ __device__ __forceinline__ void correlate(const Operand<P>* region, int region_c
     run(integral_constant<int, 5>{}, integral_constant<int, 2>{});
   } else {
     correlate_any<P, Channels>(region, region_columns, window, filter, strip, sum);
+  }
+}
+
+/// The source's pixels that the first tap of a window sees.
+template <Product P, int Channels>
+__device__ __forceinline__ void copy_strip(const Operand<P>* region, int region_columns, const Window& window,
+                                           bool relu, const Strip<Channels>& strip, StripSums& copy) {
+#pragma unroll
+  for (int row = 0; row < 2; ++row) {
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      const int from = (strip.row_of(row) * window.stride + window.first) * region_columns +
+                       (strip.column + j) * window.stride + window.first;
+      const Vec<2> value = load<2>(region + from * operand_pitch<P>(Channels) + strip.channel);
+      for (int i = 0; i < 2; ++i)
+        copy[row][j][i] = relu ? fmaxf(value.lane[i], 0.0F) : value.lane[i];
+    }
   }
 }
 

@@ -49,6 +49,19 @@ struct Candidate {
   TensorView pointwise;    ///< [C_k, C]; separable and factorised_reduce
 };
 
+/// How a launch divides its work: pure functions of shapes, for planning and for tests.
+struct TileLaunch {
+  int channels = 0;  ///< of a tile: 16, 32 or 64
+  int tiles = 0;     ///< of all images: first axis of the grid
+  int groups = 0;    ///< of candidates or terms: second axis
+  std::size_t shared_bytes = 0;
+};
+
+/// Whether a state's windows, those of its pools among them, fit into a block's shared memory in the forward pass and
+/// in nodes. `channels`: of the state or of an output, whichever are more.
+[[nodiscard]] bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels,
+                             Product product);
+
 // --- forward --------------------------------------------------------------------------------------------------------
 
 struct CandidateOutput {
@@ -64,10 +77,14 @@ struct StateBundle {
   std::span<const CandidateOutput> outputs;  ///< one per candidate
 };
 
-/// Most candidates of all states of one launch: they are kernel parameters.
+/// Most candidates of all states, or terms of a node, of one launch: they are kernel parameters. A factorised reduce
+/// counts as two.
 inline constexpr std::size_t max_launch_candidates = 64;
 
-/// Bytes of device scratch. All sources have one shape.
+/// All sources have one shape. A grid with few tiles gets several groups of candidates.
+[[nodiscard]] TileLaunch state_bundle_forward_shape(int stride, std::span<const StateBundle> states, Product product);
+
+/// Bytes of device scratch.
 [[nodiscard]] std::size_t state_bundle_forward_workspace(int stride, std::span<const StateBundle> states);
 
 /// Outputs and statistics of all candidates of the states: one launch.
@@ -86,11 +103,17 @@ struct NodeTerm {
   std::int32_t weight = 0;   ///< flat position of its mixing weight
 };
 
-/// node = sum over the terms, [N, H', W', C]: one launch. Terms of one source should stand together: its tile is then
-/// loaded once.
+[[nodiscard]] TileLaunch node_forward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product);
+
+/// node = sum over the terms, [N, H', W', C]: one launch. Those with a stored y are added first. Terms of one source
+/// should stand together: its tile is then loaded once.
 void node_forward(std::span<const NodeTerm> terms, const TensorView& w, const TensorView& node, Product product,
                   void* stream);
 
+/// Of all terms; a node with few tiles gets several groups of them.
+[[nodiscard]] TileLaunch node_backward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product);
+
+/// Bytes of device scratch.
 [[nodiscard]] std::size_t node_backward_workspace(std::span<const NodeTerm> terms, const Shape& node);
 
 /// What g = dL/d(node) is for: dw[weight_k] += sum of g * norm_k (null view: not wanted), and per term its

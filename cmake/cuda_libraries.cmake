@@ -1,0 +1,38 @@
+# Finds NVIDIA's libraries next to the CUDA toolkit: cuBLASLt, which comes with it; cuDNN and NCCL as DNAS_CUDNN and
+# DNAS_NCCL ask. Sets CUBLAS_FOUND, CUDNN_FOUND and NCCL_FOUND; all of them false without a toolkit.
+set(DNAS_CUDNN AUTO CACHE STRING "Full convolutions on the GPU with cuDNN: AUTO (if found), ON or OFF")
+set(DNAS_NCCL AUTO CACHE STRING "Use NCCL: AUTO (if found), ON or OFF")
+set_property(CACHE DNAS_CUDNN DNAS_NCCL PROPERTY STRINGS AUTO ON OFF)
+
+# dnas_find_cuda_library(PACKAGE CHOICE MINIMUM NAME): find_package as CHOICE (AUTO, ON, OFF) asks, with a line of status.
+macro(dnas_find_cuda_library package choice minimum name)
+  if(NOT ${choice} MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "DNAS_${package} is '${choice}', expected AUTO, ON or OFF")
+  elseif(${choice} STREQUAL "OFF")
+    message(STATUS "dnas: ${name} off (DNAS_${package}=OFF)")
+  elseif(DNAS_HAVE_CUDA)
+    list(APPEND CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake)
+    if(${choice} STREQUAL "ON")
+      find_package(${package} ${minimum} REQUIRED)
+    else()
+      find_package(${package} ${minimum} QUIET)
+    endif()
+    list(REMOVE_ITEM CMAKE_MODULE_PATH ${PROJECT_SOURCE_DIR}/cmake)
+    if(${package}_FOUND)
+      message(STATUS "dnas: ${name} ${${package}_VERSION}")
+    elseif(${package}_VERSION)
+      message(STATUS "dnas: ${name} off (${${package}_VERSION} found, ${minimum} or newer needed)")
+    else()
+      message(STATUS "dnas: ${name} off (not found; set ${package}_ROOT to name its folder)")
+    endif()
+  elseif(${choice} STREQUAL "ON")
+    message(FATAL_ERROR "DNAS_${package} is ON, but there is no CUDA toolkit")
+  endif()
+endmacro()
+
+if(DNAS_HAVE_CUDA)
+  dnas_find_cuda_library(CUBLAS AUTO 12.0 "cuBLASLt")
+endif()
+# 9.8 is the first that plans for a device which is only described: how its plans are tested without one.
+dnas_find_cuda_library(CUDNN ${DNAS_CUDNN} 9.8 "cuDNN")
+dnas_find_cuda_library(NCCL ${DNAS_NCCL} 2.18 "NCCL")

@@ -1,0 +1,298 @@
+#pragma once
+
+#include "ops/state_bundle_cuda.hpp"
+#include "reference/pool_ref.hpp"
+#include "reference/separable_bundle_ref.hpp"
+#include "support/tensors.hpp"
+
+#include <cuda_bf16.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <iostream>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+// What the tests of the kernels of a cell share: tensors of both storage types, and candidates in double precision.
+namespace dnas::simt {
+
+using kernels::cuda::CandidateKind;
+using kernels::cuda::Product;
+using test::Gap;
+
+// --- tensors --------------------------------------------------------------------------------------------------------
+
+/// An f32 or bf16 tensor, perhaps a slice of channels, perhaps `offset` elements off a 16-byte boundary. Starts as NaN,
+/// between guards of NaN.
+class StoredTensor {
+ public:
+  StoredTensor() = default;
+  StoredTensor(const Shape& shape, DType dtype, Gap gap = {}, std::int64_t offset = 0)
+      : shape_(shape),
+        dtype_(dtype),
+        stride_(shape[-1] + gap.before + gap.after),
+        first_(guard + gap.before + offset),
+        lines_(static_cast<std::size_t>((2 * guard + offset + shape.elements() / shape[-1] * stride_) / 4 + 1)) {}
+
+  static StoredTensor random(const Shape& shape, DType dtype, std::uint64_t seed, Gap gap = {}, std::int64_t offset = 0,
+                             float mean = 0.0F) {
+    StoredTensor t(shape, dtype, gap, offset);
+    const Philox random(seed, Stream::synthetic_data);
+    for (std::int64_t i = 0; i < t.size(); ++i)
+      t.set(i, mean + 2.0F * random.uniform(static_cast<std::uint64_t>(i)) - 1.0F);
+    return t;
+  }
+  static StoredTensor filled(const Shape& shape, float value) {
+    StoredTensor t(shape, DType::f32);
+    for (std::int64_t i = 0; i < t.size(); ++i)
+      t.set(i, value);
+    return t;
+  }
+
+  void set(std::int64_t i, float value) {
+    if (dtype_ == DType::f32) {
+      std::memcpy(at(i), &value, sizeof value);
+    } else {
+      const __nv_bfloat16 rounded = __float2bfloat16_rn(value);
+      std::memcpy(at(i), &rounded, sizeof rounded);
+    }
+  }
+  [[nodiscard]] double get(std::int64_t i) const {
+    if (dtype_ == DType::f32) {
+      float value;
+      std::memcpy(&value, at(i), sizeof value);
+      return value;
+    }
+    __nv_bfloat16 value;
+    std::memcpy(&value, at(i), sizeof value);
+    return __bfloat162float(value);
+  }
+  [[nodiscard]] std::vector<double> doubles() const {
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < size(); ++i)
+      values.push_back(get(i));
+    return values;
+  }
+  [[nodiscard]] TensorView view() {
+    if (lines_.empty()) return {};
+    return {at(0), shape_, stride_, dtype_};
+  }
+  [[nodiscard]] bool same_bits(const StoredTensor& other) const {
+    return lines_.size() == other.lines_.size() &&
+           std::memcmp(lines_.data(), other.lines_.data(), lines_.size() * sizeof(Line)) == 0;
+  }
+  /// Whether all that is not the tensor's own is as it was.
+  [[nodiscard]] bool gaps_untouched() const {
+    StoredTensor copy = *this;
+    for (std::int64_t i = 0; i < size(); ++i)
+      std::memset(copy.at(i), 0xFF, size_of(dtype_));
+    return copy.same_bits(StoredTensor(*this, lines_.size()));
+  }
+  [[nodiscard]] const Shape& shape() const { return shape_; }
+  [[nodiscard]] std::int64_t size() const { return lines_.empty() ? 0 : shape_.elements(); }
+
+ private:
+  struct alignas(16) Line {
+    std::uint32_t words[4] = {~0U, ~0U, ~0U, ~0U};
+  };
+  static constexpr std::int64_t guard = 16;
+
+  StoredTensor(const StoredTensor& like, std::size_t lines)
+      : shape_(like.shape_), dtype_(like.dtype_), stride_(like.stride_), first_(like.first_), lines_(lines) {}
+
+  [[nodiscard]] std::size_t byte(std::int64_t i) const {
+    const std::int64_t channels = shape_[-1];
+    return static_cast<std::size_t>(first_ + i / channels * stride_ + i % channels) * size_of(dtype_);
+  }
+  [[nodiscard]] std::byte* at(std::int64_t i) { return reinterpret_cast<std::byte*>(lines_.data()) + byte(i); }
+  [[nodiscard]] const std::byte* at(std::int64_t i) const {
+    return reinterpret_cast<const std::byte*>(lines_.data()) + byte(i);
+  }
+
+  Shape shape_;
+  DType dtype_ = DType::f32;
+  std::int64_t stride_ = 0;
+  std::int64_t first_ = 0;
+  std::vector<Line> lines_;
+};
+
+[[nodiscard]] inline DType storage_of(Product product) {
+  return product == Product::bf16 ? DType::bf16 : DType::f32;
+}
+
+/// Device scratch: `counters` zeros, then NaN.
+class Scratch {
+ public:
+  Scratch(std::size_t bytes, std::size_t counters) : words_(bytes / sizeof(std::uint32_t) + 1, ~0U), bytes_(bytes) {
+    std::fill_n(words_.begin(), counters, 0U);
+    counters_ = counters;
+  }
+  [[nodiscard]] std::span<std::byte> span() { return std::as_writable_bytes(std::span(words_)).first(bytes_); }
+  [[nodiscard]] bool counters_are_zero() const {
+    return std::all_of(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(counters_),
+                       [](std::uint32_t word) { return word == 0; });
+  }
+
+ private:
+  std::vector<std::uint32_t> words_;
+  std::size_t bytes_;
+  std::size_t counters_;
+};
+
+// --- candidates in double precision ---------------------------------------------------------------------------------
+
+/// A result, and what its terms add up to without their signs: what rounding errors are relative to.
+struct Expected {
+  std::vector<double> value;
+  std::vector<double> magnitude;
+};
+
+[[nodiscard]] inline std::vector<double> absolute(std::vector<double> values) {
+  for (double& v : values)
+    v = std::abs(v);
+  return values;
+}
+
+/// A source's state s: x, or x normalised.
+[[nodiscard]] inline std::vector<double> state_of(const StoredTensor& x, const StoredTensor& normalisation) {
+  std::vector<double> s = x.doubles();
+  if (normalisation.size() == 0) return s;
+  const auto channels = static_cast<std::size_t>(x.shape()[-1]);
+  const std::vector<double> rows = normalisation.doubles();
+  for (std::size_t i = 0; i < s.size(); ++i)
+    s[i] = (s[i] - rows[i % channels]) * rows[channels + i % channels];
+  return s;
+}
+
+[[nodiscard]] inline Shape output_shape(CandidateKind kind, const kernels::SeparableWindow& w, int stride,
+                                        const Shape& x, std::int64_t channels) {
+  if (kind == CandidateKind::identity) return x;
+  if (kind == CandidateKind::factorised_reduce) return {x[0], (x[1] + 1) / 2, (x[2] + 1) / 2, channels};
+  const Shape y = kernels::DepthwiseConv{w.kernel, stride, w.dilation, w.padding}.output_shape(x);
+  return {y[0], y[1], y[2], channels};
+}
+
+/// Two 1x1 convolutions with stride 2, the second of the pixels one further down and right.
+[[nodiscard]] inline std::vector<double> factorised_reduce(const Shape& x, const Shape& y, const std::vector<double>& z,
+                                                           const std::vector<double>& weights) {
+  std::vector<double> result;
+  reference::for_each_element(y, [&](auto n, auto i, auto j, auto o) {
+    const std::int64_t shift = o < y[3] / 2 ? 0 : 1;
+    const std::int64_t row = 2 * i + shift;
+    const std::int64_t column = 2 * j + shift;
+    double sum = 0.0;
+    for (std::int64_t c = 0; c < x[3] && row < x[1] && column < x[2]; ++c) {
+      sum += z[static_cast<std::size_t>(((n * x[1] + row) * x[2] + column) * x[3] + c)] *
+             weights[static_cast<std::size_t>(o * x[3] + c)];
+    }
+    result.push_back(sum);
+  });
+  return result;
+}
+
+/// The output of a candidate on state s [x].
+[[nodiscard]] inline Expected candidate_output(CandidateKind kind, const kernels::SeparableWindow& w, int stride,
+                                               const Shape& x, const std::vector<double>& s,
+                                               const std::vector<double>& filter,
+                                               const std::vector<double>& pointwise) {
+  const auto channels = static_cast<std::int64_t>(pointwise.size()) / x[3];
+  const kernels::Pool pool{w.kernel, stride, w.padding};
+  std::vector<double> z = s;
+  for (double& v : z)
+    v = std::max(v, 0.0);
+  const auto both = [](std::vector<double> value) { return Expected{value, absolute(value)}; };
+  switch (kind) {
+    case CandidateKind::identity:
+      return both(s);
+    case CandidateKind::max_pool:
+      return both(reference::max_pool_forward(pool, x, pool.output_shape(x), s).y);
+    case CandidateKind::avg_pool:
+      return {reference::avg_pool_forward(pool, x, pool.output_shape(x), s),
+              reference::avg_pool_forward(pool, x, pool.output_shape(x), absolute(s))};
+    case CandidateKind::factorised_reduce: {
+      const Shape y = output_shape(kind, w, stride, x, channels);
+      return {factorised_reduce(x, y, z, pointwise), factorised_reduce(x, y, z, absolute(pointwise))};
+    }
+    case CandidateKind::separable:
+      break;
+  }
+  const reference::SeparableTerm term({w.kernel, stride, w.dilation, w.padding}, x, channels);
+  return {term.forward(z, filter, pointwise), term.forward(z, absolute(filter), absolute(pointwise))};
+}
+
+// --- comparison -----------------------------------------------------------------------------------------------------
+
+[[nodiscard]] inline const char* name_of(Product product) {
+  switch (product) {
+    case Product::tf32x3:
+      return "tf32x3";
+    case Product::tf32:
+      return "tf32";
+    case Product::bf16:
+      break;
+  }
+  return "bf16";
+}
+
+/// Of an output of a candidate, relative to the sum of the magnitudes of its terms.
+[[nodiscard]] inline double output_tolerance(Product product) {
+  switch (product) {
+    case Product::tf32x3:
+      return 2e-6;  // 2^-21 of each product, and f32 sums of up to 49 and of up to 64 terms
+    case Product::tf32:
+      return 1e-3;  // two operands rounded by up to 2^-11 each
+    case Product::bf16:
+      break;
+  }
+  return 1e-2;  // a normalised source, d, the weights and the output rounded by up to 2^-9 each
+}
+
+/// The largest error that was met, as a part of its tolerance, by product and result.
+class Margins {
+ public:
+  ~Margins() {
+    for (const auto& [name, margin] : worst_)
+      std::cout << "worst error, as a part of its tolerance: " << name << ' ' << margin << '\n';
+  }
+  Margins() = default;
+  Margins(const Margins&) = delete;
+  Margins& operator=(const Margins&) = delete;
+  Margins(Margins&&) = delete;
+  Margins& operator=(Margins&&) = delete;
+
+  void note(Product product, const std::string& what, double part) {
+    double& worst = worst_[std::string(name_of(product)) + ' ' + what];
+    worst = std::max(worst, part);
+  }
+
+ private:
+  std::map<std::string, double> worst_;
+};
+
+/// |actual - expected| <= tolerance * magnitude for all elements; NaN where NaN is expected.
+inline void expect_close(const std::vector<double>& actual, const Expected& expected, double tolerance, Product product,
+                         const std::string& what, Margins& margins) {
+  ASSERT_EQ(actual.size(), expected.value.size()) << what;
+  double worst = 0.0;
+  std::size_t where = 0;
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    if (std::isnan(actual[i]) && std::isnan(expected.value[i])) continue;
+    if (actual[i] == expected.value[i]) continue;  // infinities among them
+    double error = std::abs(actual[i] - expected.value[i]) / (expected.magnitude[i] + 1e-30);
+    if (!(error >= 0.0)) error = std::numeric_limits<double>::infinity();  // NaN on one side
+    if (error > worst) {
+      worst = error;
+      where = i;
+    }
+  }
+  EXPECT_LE(worst, tolerance) << what << ", element " << where << ": " << actual[where] << ", expected "
+                              << expected.value[where] << ", magnitude " << expected.magnitude[where];
+  margins.note(product, what, worst / tolerance);
+}
+
+}  // namespace dnas::simt
