@@ -613,12 +613,10 @@ constexpr SeparableWindow pool3{3, 1, 1};
 
 /// Every kind, as many edges and candidates of an edge would bring them, not in the kernel's order.
 std::vector<TestCandidate> all_kinds(std::int64_t channels, int stride) {
-  std::vector<TestCandidate> candidates{{CandidateKind::max_pool, pool3, channels},
-                                        {CandidateKind::avg_pool, pool3, channels},
-                                        {CandidateKind::separable, {3, 1, 1}, channels},
-                                        {CandidateKind::separable, {5, 2, 4}, channels},
-                                        {CandidateKind::max_pool, pool3, channels},
-                                        {CandidateKind::avg_pool, pool3, channels}};
+  std::vector<TestCandidate> candidates{
+      {CandidateKind::max_pool, pool3, channels},      {CandidateKind::avg_pool, pool3, channels},
+      {CandidateKind::separable, {3, 1, 1}, channels}, {CandidateKind::separable, {5, 2, 4}, channels},
+      {CandidateKind::max_pool, pool3, channels},      {CandidateKind::avg_pool, pool3, channels}};
   const TestCandidate skip{stride == 1 ? CandidateKind::identity : CandidateKind::factorised_reduce, {}, channels};
   candidates.insert(candidates.begin() + 1, skip);
   candidates.push_back(skip);

@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(walk_threads, 4)
 /// dx (+)= dy where y > 0, else 0.
 template <bool Accumulate, typename T, int Width>
 __global__ void __launch_bounds__(walk_threads, 4) relu_backward_kernel(const ChannelWalk walk, const Pixels<const T> y,
-                                                                     const Pixels<const T> dy, const Pixels<T> dx) {
+                                                                        const Pixels<const T> dy, const Pixels<T> dx) {
   const WalkThread<Width> mine(walk);
   mine.for_pixels([&](std::int64_t p, auto count) {
     constexpr int n = decltype(count)::value;
