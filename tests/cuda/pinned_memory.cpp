@@ -14,12 +14,7 @@
 #include <mutex>
 #include <new>
 
-// NOLINTBEGIN(cppcoreguidelines-no-malloc,bugprone-reserved-identifier): this is the allocator; the linker's names.
-extern "C" {
-void __real_free(void* p);
-void* __real_aligned_alloc(std::size_t alignment, std::size_t bytes);
-}
-
+// NOLINTBEGIN(cppcoreguidelines-no-malloc): this is the allocator.
 namespace dnas::cuda_test {
 namespace {
 
@@ -35,7 +30,7 @@ struct Malloc {
     if (p == nullptr) throw std::bad_alloc();
     return static_cast<T*>(p);
   }
-  void deallocate(T* p, std::size_t /*count*/) { __real_free(p); }
+  void deallocate(T* p, std::size_t /*count*/) { std::free(p); }
   bool operator==(const Malloc& /*other*/) const { return true; }
 };
 
@@ -167,7 +162,7 @@ PinnedMemory& pinned() {
 void* allocate(std::size_t bytes, std::size_t alignment) {
   if (void* const p = pinned().allocate(bytes, alignment); p != nullptr) return p;
   const std::size_t unit = std::max(alignment, alignof(std::max_align_t));
-  return __real_aligned_alloc(unit, (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit);
+  return std::aligned_alloc(unit, (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit);
 }
 
 void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
@@ -177,7 +172,7 @@ void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
 }
 
 void release(void* p) {
-  if (!pinned().release(p)) __real_free(p);
+  if (!pinned().release(p)) std::free(p);
 }
 
 }  // namespace
@@ -215,13 +210,4 @@ void operator delete(void* p, std::size_t /*bytes*/, std::align_val_t /*alignmen
   release(p);
 }
 
-// What Buffer calls (linked with --wrap).
-extern "C" {
-void* __wrap_aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  return dnas::cuda_test::allocate(bytes, alignment);
-}
-void __wrap_free(void* p) {
-  release(p);
-}
-}
-// NOLINTEND(cppcoreguidelines-no-malloc,bugprone-reserved-identifier)
+// NOLINTEND(cppcoreguidelines-no-malloc)
