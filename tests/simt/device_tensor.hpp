@@ -146,9 +146,9 @@ class DeviceTensor {
   return std::ldexp(1.0, dtype == DType::bf16 ? -8 : -24);
 }
 
-/// Largest |actual - expected|, less what storing costs, relative to the root mean square of `expected` (absolute where that is 0): the norm as
-/// scale, because single elements come from sums that may cancel. Infinite if an element is NaN or infinite on one side
-/// only.
+/// Largest |actual - expected|, less what storing costs, relative to the root mean square of `expected` (absolute where
+/// that is 0): the norm as scale, because single elements come from sums that may cancel. Infinite if an element is NaN
+/// or infinite on one side only.
 [[nodiscard]] inline double max_relative_error(const DeviceTensor& actual, std::span<const double> expected) {
   double squares = 0.0;
   double worst = 0.0;

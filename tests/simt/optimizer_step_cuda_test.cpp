@@ -1,10 +1,12 @@
 #include "ops/optimizer_step_cuda.hpp"
 
+#include "reference/optimizer_step_ref.hpp"
 #include "simt/device_array.hpp"
 #include "simt/executor.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <tuple>
@@ -73,6 +75,43 @@ TEST_P(OptimizerStepCuda, SgdStepMatchesLoop) {
   cuda::sgd_step(device_step.get(), grad.values(), buffer.values(), w.values(), nullptr);
   expect_close(buffer, expected_buffer);
   expect_close(w, expected_w);
+}
+
+TEST_P(OptimizerStepCuda, ClippedSgdStepMatchesLoop) {
+  for (const double max_norm : {0.5, 1e6}) {
+    DeviceArray grad = array(1);
+    DeviceArray buffer = array(2);
+    DeviceArray w = array(3);
+    const auto step = std::make_unique<SgdStep>(
+        SgdStep{.learning_rate = 0.1F, .momentum = 0.9F, .weight_decay = 0.01F, .scale = NAN});
+    double squared = 0.0;
+    for (const double value : grad.to_double())
+      squared += value * value;
+    const double scale = std::min(1.0, max_norm / (std::sqrt(squared) + 1e-6));
+    std::vector<double> expected_buffer = buffer.to_double();
+    std::vector<double> expected_w = w.to_double();
+    reference::sgd({0.1F, 0.9F, 0.01F, scale}, grad.to_double(), expected_buffer, expected_w);
+    std::vector<std::byte> workspace(cuda::squared_norm_workspace(count()));
+    const auto result = std::make_unique<double>(-1.0);
+    for (int repetition = 0; repetition < 2; ++repetition) {  // leaves its workspace ready
+      cuda::clip_gradient(grad.values(), max_norm, workspace, result.get(), &step->scale, nullptr);
+      EXPECT_NEAR(*result, squared, 1e-12 * squared);
+      EXPECT_EQ(step->scale, clip_scale(*result, max_norm));
+    }
+    cuda::sgd_step(step.get(), grad.values(), buffer.values(), w.values(), nullptr);
+    expect_close(buffer, expected_buffer);
+    expect_close(w, expected_w);
+  }
+}
+
+TEST_P(OptimizerStepCuda, ClippingKeepsNaN) {
+  DeviceArray grad = array(1);
+  grad.values()[count() - 1] = NAN;
+  std::vector<std::byte> workspace(cuda::squared_norm_workspace(count()));
+  const auto result = std::make_unique<double>(-1.0);
+  const auto scale = std::make_unique<float>(-1.0F);
+  cuda::clip_gradient(grad.values(), 1.0, workspace, result.get(), scale.get(), nullptr);
+  EXPECT_TRUE(std::isnan(*result) && std::isnan(*scale));
 }
 
 TEST_P(OptimizerStepCuda, AdamStepMatchesLoop) {

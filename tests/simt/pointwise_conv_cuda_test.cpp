@@ -1,6 +1,5 @@
 #include "ops/pointwise_conv_cuda.hpp"
 
-#include "core/add_blocks.cuh"
 #include "reference/batch_norm_ref.hpp"
 #include "reference/pointwise_conv_ref.hpp"
 #include "simt/device_tensor.hpp"
@@ -122,8 +121,7 @@ struct Problem {
 
   void forward(bool with_statistics = true) {
     const auto plan = cuda::pointwise_forward_tiling(y.pixels(), c.out, static_cast<int>(halves()));
-    DeviceScratch scratch(cuda::pointwise_conv_forward_workspace(y_shape),
-                          static_cast<std::size_t>(plan.channel_tiles));
+    DeviceScratch scratch(cuda::pointwise_conv_forward_workspace(y_shape), static_cast<std::size_t>(plan.counters));
     cuda::PointwiseStatistics statistics;
     if (with_statistics) statistics = {normalisation.view(), {running_mean.view(), running_var.view()}};
     if (c.factorised) {
@@ -136,9 +134,8 @@ struct Problem {
   }
   void backward(const TensorView& dx, Write write_dx, bool want_dw, Write write_dw) {
     const auto plan = cuda::pointwise_backward_tiling(y.pixels(), c.x[3], c.out, static_cast<int>(halves()));
-    DeviceScratch scratch(
-        cuda::pointwise_conv_backward_workspace(c.x, y_shape),
-        static_cast<std::size_t>(plan.channel_tiles * plan.output_tiles * cuda::add_counters(plan.blocks)));
+    DeviceScratch scratch(cuda::pointwise_conv_backward_workspace(c.x, y_shape),
+                          static_cast<std::size_t>(plan.counters));
     const auto dws = want_dw ? views(dw) : std::array<TensorView, 2>{};
     if (c.factorised) {
       cuda::factorised_reduce_backward(input(), views(w), output(), {dx, write_dx}, dws, write_dw, c.product,

@@ -1,7 +1,6 @@
 #include "ops/state_bundle_backward_launch.hpp"
 #include "ops/state_bundle_cuda.hpp"
 
-#include "core/last_block.cuh"
 #include "reference/pool_ref.hpp"
 #include "reference/separable_bundle_ref.hpp"
 #include "simt/executor.hpp"
@@ -241,9 +240,9 @@ struct FactorisedReduce {
   template <typename Visit>
   void for_each_product(Visit&& visit) const {
     reference::for_each_element(y, [&](auto n, auto i, auto j, auto o) {
-      const std::int64_t half = o < y[3] / 2 ? 0 : 1;
-      const std::int64_t row = 2 * i + half;
-      const std::int64_t column = 2 * j + half;
+      const std::int64_t second = o < y[3] / 2 ? 0 : 1;
+      const std::int64_t row = 2 * i + second;
+      const std::int64_t column = 2 * j + second;
       if (row >= x[1] || column >= x[2]) return;
       for (std::int64_t c = 0; c < x[3]; ++c) {
         visit(static_cast<std::size_t>(((n * y[1] + i) * y[2] + j) * y[3] + o),
@@ -536,7 +535,7 @@ void run(int stride, const std::vector<StateGradient>& states, Product product) 
   ASSERT_TRUE(launch.fits) << launch.shared << " bytes";
   ASSERT_EQ(launch.workspace, state_bundle_backward_workspace(stride, states));
   std::vector<unsigned> workspace(launch.workspace / sizeof(unsigned), 0xFFFFFFFFU);
-  const std::size_t counters = counter_bytes(states.size() * (1 + launch.groups)) / sizeof(unsigned);
+  const std::size_t counters = (launch.counters + 31) / 32 * 32;  // whole lines of 128 bytes
   std::fill_n(workspace.begin(), counters, 0U);
   state_bundle_backward(stride, states, product, std::as_writable_bytes(std::span(workspace)), nullptr);
   EXPECT_TRUE(std::all_of(workspace.begin(), workspace.begin() + static_cast<std::ptrdiff_t>(counters),
@@ -614,12 +613,10 @@ constexpr SeparableWindow pool3{3, 1, 1};
 
 /// Every kind, as many edges and candidates of an edge would bring them, not in the kernel's order.
 std::vector<TestCandidate> all_kinds(std::int64_t channels, int stride) {
-  std::vector<TestCandidate> candidates{{CandidateKind::max_pool, pool3, channels},
-                                        {CandidateKind::avg_pool, pool3, channels},
-                                        {CandidateKind::separable, {3, 1, 1}, channels},
-                                        {CandidateKind::separable, {5, 2, 4}, channels},
-                                        {CandidateKind::max_pool, pool3, channels},
-                                        {CandidateKind::avg_pool, pool3, channels}};
+  std::vector<TestCandidate> candidates{
+      {CandidateKind::max_pool, pool3, channels},      {CandidateKind::avg_pool, pool3, channels},
+      {CandidateKind::separable, {3, 1, 1}, channels}, {CandidateKind::separable, {5, 2, 4}, channels},
+      {CandidateKind::max_pool, pool3, channels},      {CandidateKind::avg_pool, pool3, channels}};
   const TestCandidate skip{stride == 1 ? CandidateKind::identity : CandidateKind::factorised_reduce, {}, channels};
   candidates.insert(candidates.begin() + 1, skip);
   candidates.push_back(skip);
@@ -779,7 +776,6 @@ TEST(StateBundleBackwardCudaLaunch, SaysWhatItNeeds) {
   const Case many{"Many", {700, 2, 2, 16}, 1, separable({{3, 1, 1}}, {16})};
   const StateBundleBackwardLaunch shared = launch_of(many, Product::tf32, true);
   EXPECT_EQ(shared.blocks, 234U);  // of three tiles
-  EXPECT_EQ(shared.groups, 15U);
 
   const Case wide{"Wide", {1, 40, 40, 64}, 1, separable({{7, 4, 12}}, {64})};
   EXPECT_FALSE(launch_of(wide, Product::tf32, false).fits);

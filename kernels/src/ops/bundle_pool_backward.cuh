@@ -45,7 +45,7 @@ __device__ __forceinline__ void form_pool_gradients(const Operand<P>* state, con
       const int top = row * window.stride - window.padding;
       const int left = column * window.stride - window.padding;
       Vec<4> y{};
-      int from[4];
+      int from[4] = {};
       int inside = 0;
 #pragma unroll 1
       for (int a = 0; a < window.kernel; ++a) {

@@ -1,5 +1,6 @@
 #include "ops/optimizer_step_cuda.hpp"
 
+#include "core/last_block.cuh"
 #include "core/launch.cuh"
 #include "core/reduce.cuh"
 #include "core/vec.cuh"
@@ -40,34 +41,38 @@ __device__ __forceinline__ AdamFactors adam_factors(const AdamStep& step) {
 // --- kernels --------------------------------------------------------------------------------------------------------
 // `count` is in vectors of Width floats.
 
-/// Stage 1 of the norm: partial[block] = sum of squares of the block's elements. `tail` elements follow the vectors.
+/// partial[block] = sum of squares of the block's elements; `tail` elements follow the vectors. The last block adds
+/// them up and, if asked for, derives the scale that clips to `max_norm`.
 template <int Width>
 __global__ void __launch_bounds__(threads)
-    sum_squares_kernel(const float* x, std::int64_t count, int tail, double* partial) {
+    sum_squares_kernel(const float* x, std::int64_t count, int tail, double* partial, unsigned* counter, double* result,
+                       double max_norm, float* scale) {
   __shared__ double scratch[threads / 32];
   const int thread = static_cast<int>(threadIdx.x);
   double total = 0.0;
   grid_for(count, [&](std::int64_t i) {
     const Vec<Width> value = load<Width>(x + i * Width);
     for (int j = 0; j < Width; ++j)
-      total += static_cast<double>(value.lane[j]) * value.lane[j];
+      total += static_cast<double>(value.lane[j]) * static_cast<double>(value.lane[j]);
   });
   if (blockIdx.x == 0 && thread < tail) {
-    const double value = x[count * Width + thread];
+    const auto value = static_cast<double>(x[count * Width + thread]);
     total += value * value;
   }
   const double sum = block_sum<threads>(total, scratch);
   if (thread == 0) partial[blockIdx.x] = sum;
-}
 
-/// Stage 2: one block.
-__global__ void __launch_bounds__(threads) add_partials_kernel(const double* partial, int blocks, double* result) {
-  __shared__ double scratch[threads / 32];
-  double total = 0.0;
-  for (int b = static_cast<int>(threadIdx.x); b < blocks; b += threads)
+  if (!arrives_last(counter, gridDim.x)) return;
+  total = 0.0;
+  for (int b = thread; b < static_cast<int>(gridDim.x); b += threads)
     total += partial[b];
-  const double sum = block_sum<threads>(total, scratch);
-  if (threadIdx.x == 0) *result = sum;
+  const double squared = block_sum<threads>(total, scratch);
+  if (thread != 0) return;
+  *result = squared;
+  if (scale != nullptr) {
+    const double factor = max_norm / (sqrt(squared) + 1e-6);
+    *scale = factor > 1.0 ? 1.0F : static_cast<float>(factor);  // this way round NaN stays NaN
+  }
 }
 
 template <int Width>
@@ -151,19 +156,23 @@ void launch_elementwise(const char* operation, Kernel vector_kernel, Kernel scal
 
 std::size_t squared_norm_workspace(std::size_t count) {
   // Without alignment every element is a step of its own, which takes at least as many blocks as vectors do.
-  return blocks_of(static_cast<std::int64_t>(count)) * sizeof(double);
+  return counter_bytes(1) + blocks_of(static_cast<std::int64_t>(count)) * sizeof(double);
 }
 
 void squared_norm(std::span<const float> x, std::span<std::byte> workspace, double* result, void* stream) {
-  auto* const partial = reinterpret_cast<double*>(workspace.data());
-  const auto count = static_cast<std::int64_t>(x.size());
-  const bool vectorised = aligned16(x.data());
+  clip_gradient(x, 0.0, workspace, result, nullptr, stream);
+}
+
+void clip_gradient(std::span<const float> gradient, double max_norm, std::span<std::byte> workspace, double* result,
+                   float* scale, void* stream) {
+  auto* const partial = reinterpret_cast<double*>(workspace.data() + counter_bytes(1));
+  const auto count = static_cast<std::int64_t>(gradient.size());
+  const bool vectorised = aligned16(gradient.data());
   const std::int64_t steps = vectorised ? count / 4 : count;
   const int tail = vectorised ? static_cast<int>(count % 4) : 0;
-  const unsigned blocks = blocks_of(steps);
-  launch("squared_norm", vectorised ? sum_squares_kernel<4> : sum_squares_kernel<1>, {blocks, threads}, stream,
-         x.data(), steps, tail, partial);
-  launch("squared_norm", add_partials_kernel, {1, threads}, stream, partial, static_cast<int>(blocks), result);
+  launch(scale != nullptr ? "clip_gradient" : "squared_norm",
+         vectorised ? sum_squares_kernel<4> : sum_squares_kernel<1>, {blocks_of(steps), threads}, stream,
+         gradient.data(), steps, tail, partial, reinterpret_cast<unsigned*>(workspace.data()), result, max_norm, scale);
 }
 
 void axpy(const float* a, std::span<const float> x, std::span<float> y, void* stream) {

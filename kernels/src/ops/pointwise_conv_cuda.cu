@@ -596,7 +596,7 @@ PointwiseTiling tiling(std::int64_t pixels, int columns, int channel_tiles, int 
   const int tiles = ceil_div(pixels, tile_pixels);
   const int wanted = std::max(1, resident_blocks(columns) * multiprocessors / (channel_tiles * output_tiles));
   const int per_block = ceil_div(tiles, wanted);
-  return {channel_tiles, output_tiles, per_block, ceil_div(tiles, per_block)};
+  return {channel_tiles, output_tiles, per_block, ceil_div(tiles, per_block), 0};
 }
 
 template <Product P>
@@ -699,7 +699,7 @@ void forward(const char* operation, const BatchNorm& bn, const Geometry& geometr
   const PointwiseTiling plan = pointwise_forward_tiling(geometry.pixels, y.channels(), geometry.halves);
   Statistics target{};
   if (statistics.normalisation) {
-    const std::size_t counters = counter_bytes(static_cast<std::size_t>(plan.channel_tiles));
+    const std::size_t counters = counter_bytes(static_cast<std::size_t>(plan.counters));
     target = {statistics.normalisation.f32(),
               {statistics.running.mean.f32(), statistics.running.var.f32()},
               bn.epsilon,
@@ -739,10 +739,8 @@ void backward(const char* operation, const Geometry& geometry, const PointwiseIn
       float* parts = nullptr;
       unsigned* counters = nullptr;
       if (dw) {
-        const auto groups = static_cast<std::size_t>(plan.channel_tiles * plan.output_tiles);
         counters = reinterpret_cast<unsigned*>(workspace.data());
-        parts = reinterpret_cast<float*>(workspace.data() +
-                                         counter_bytes(groups * static_cast<std::size_t>(add_counters(plan.blocks))));
+        parts = reinterpret_cast<float*>(workspace.data() + counter_bytes(static_cast<std::size_t>(plan.counters)));
       }
       launch(operation, backward_kernel<P, Columns>,
              {dim3(static_cast<unsigned>(plan.blocks), static_cast<unsigned>(plan.channel_tiles),
@@ -768,21 +766,26 @@ void backward(const char* operation, const Geometry& geometry, const PointwiseIn
 PointwiseTiling pointwise_forward_tiling(std::int64_t pixels, std::int64_t out_channels, int halves) {
   const std::int64_t channels = out_channels / halves;
   const int columns = columns_for(channels);
-  return tiling(pixels, columns, halves * ceil_div(channels, columns), 1);
+  PointwiseTiling plan = tiling(pixels, columns, halves * ceil_div(channels, columns), 1);
+  plan.counters = plan.channel_tiles;
+  return plan;
 }
 
 PointwiseTiling pointwise_backward_tiling(std::int64_t pixels, std::int64_t in_channels, std::int64_t out_channels,
                                           int halves) {
   const std::int64_t channels = out_channels / halves;
   const int columns = columns_for(channels);
-  return tiling(pixels, columns, halves * ceil_div(in_channels, max_columns), ceil_div(channels, columns));
+  PointwiseTiling plan =
+      tiling(pixels, columns, halves * ceil_div(in_channels, max_columns), ceil_div(channels, columns));
+  plan.counters = plan.channel_tiles * plan.output_tiles * add_counters(plan.blocks);
+  return plan;
 }
 
 std::size_t pointwise_conv_forward_workspace(const Shape& y) {
   std::size_t bytes = 0;
   for (const int halves : {1, 2}) {
     const PointwiseTiling plan = pointwise_forward_tiling(y[0] * y[1] * y[2], y[3], halves);
-    bytes = std::max(bytes, counter_bytes(static_cast<std::size_t>(plan.channel_tiles)) +
+    bytes = std::max(bytes, counter_bytes(static_cast<std::size_t>(plan.counters)) +
                                 static_cast<std::size_t>(plan.blocks * y[3]) * sizeof(ShiftedSums));
   }
   return bytes;
@@ -794,7 +797,7 @@ std::size_t pointwise_conv_backward_workspace(const Shape& x, const Shape& y) {
     const PointwiseTiling plan = pointwise_backward_tiling(y[0] * y[1] * y[2], x[3], y[3], halves);
     const auto groups = static_cast<std::size_t>(plan.channel_tiles * plan.output_tiles);
     const auto elements = static_cast<std::size_t>(columns_for(y[3] / halves) * max_columns);
-    bytes = std::max(bytes, counter_bytes(groups * static_cast<std::size_t>(add_counters(plan.blocks))) +
+    bytes = std::max(bytes, counter_bytes(static_cast<std::size_t>(plan.counters)) +
                                 groups * static_cast<std::size_t>(plan.blocks) * elements * sizeof(float));
   }
   return bytes;

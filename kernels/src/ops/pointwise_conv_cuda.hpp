@@ -85,6 +85,7 @@ struct PointwiseTiling {
   int output_tiles;     ///< backward: of the output channels of a half, in launches for the gradient of the weights
   int tiles_per_block;  ///< tiles of 64 pixels
   int blocks;           ///< for each channel tile
+  int counters;         ///< at the front of the workspace
 };
 [[nodiscard]] PointwiseTiling pointwise_forward_tiling(std::int64_t pixels, std::int64_t out_channels, int halves);
 [[nodiscard]] PointwiseTiling pointwise_backward_tiling(std::int64_t pixels, std::int64_t in_channels,

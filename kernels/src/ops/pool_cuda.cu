@@ -109,7 +109,7 @@ __device__ __forceinline__ void put(T* to, Vec<Width> value, bool accumulate) {
 // --- kernels --------------------------------------------------------------------------------------------------------
 
 template <typename T, int Width, int Kernel>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 4)
     max_forward_kernel(const Windows w, const Pixels<const T> x, const Pixels<T> y, std::uint8_t* argmax) {
   const Place out(thread_index(), w.vectors, Width, w.out_height, w.out_width);
   if (out.image >= w.images) return;

@@ -56,7 +56,7 @@ __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArg
 // --- kernel ---------------------------------------------------------------------------------------------------------
 
 template <Product P, int Channels, bool Weights>
-__global__ void __launch_bounds__(tile_threads, Channels == 64 ? 1 : 2)
+__global__ void __launch_bounds__(tile_threads, Channels == 16 ? 2 : 1)
     backward_kernel(const __grid_constant__ Launch launch) {
   const Geometry& geometry = launch.geometry;
   const StateArgument& state = launch.states[blockIdx.y];

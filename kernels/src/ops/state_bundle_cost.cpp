@@ -25,8 +25,9 @@ class Traffic {
 };
 
 double pixels_of(const Shape& x, int stride) {
-  return static_cast<double>(x[0]) * static_cast<double>((x[1] + stride - 1) / stride) *
-         static_cast<double>((x[2] + stride - 1) / stride);
+  const std::int64_t rows = (x[1] + stride - 1) / stride;
+  const std::int64_t columns = (x[2] + stride - 1) / stride;
+  return static_cast<double>(x[0] * rows * columns);
 }
 
 struct Work {

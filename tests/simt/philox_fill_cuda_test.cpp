@@ -1,0 +1,56 @@
+#include "ops/philox_fill_cuda.hpp"
+
+#include "simt/device_array.hpp"
+#include "simt/executor.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace dnas::kernels {
+namespace {
+
+using simt::DeviceArray;
+
+/// Elements on both sides of 2^32, a key and a step that use all their words.
+const cuda::PhiloxDraws draws{0xFEDCBA9876543210ULL, Stream::weight_init, 0x89ABCDEFU, (1ULL << 32U) - 700};
+
+class PhiloxFillCuda : public testing::TestWithParam<std::size_t> {
+ protected:
+  void SetUp() override { simt::set_schedule(simt::Schedule::shuffled); }
+  DeviceArray out{GetParam(), 1, 1};
+  Philox host{draws.seed, draws.stream, draws.step};
+};
+
+TEST_P(PhiloxFillCuda, UniformIsTheHostsBitForBit) {
+  cuda::fill_uniform(out.values(), draws, 0.3F, nullptr);
+  for (std::size_t i = 0; i < GetParam(); ++i)
+    ASSERT_EQ(out.values()[i], 0.3F * (2.0F * host.uniform(draws.first + i) - 1.0F)) << "element " << i;
+  EXPECT_TRUE(out.intact());
+}
+
+TEST_P(PhiloxFillCuda, NormalIsTheHosts) {
+  cuda::fill_normal(out.values(), draws, 1e-3F, nullptr);
+  for (std::size_t i = 0; i < GetParam(); ++i) {
+    const float expected = 1e-3F * host.normal(draws.first + i);
+    ASSERT_NEAR(out.values()[i], expected, std::ldexp(std::abs(expected), -23)) << "element " << i;
+  }
+  EXPECT_TRUE(out.intact());
+}
+
+INSTANTIATE_TEST_SUITE_P(Lengths, PhiloxFillCuda, testing::Values(1, 255, 1500));
+
+TEST(PhiloxFillCudaLong, ArraysAreWalkedWithAStride) {
+  simt::set_schedule(simt::Schedule::ascending);
+  constexpr std::size_t count = 1024 * 256 + 100;
+  DeviceArray out(count, 1);
+  cuda::fill_uniform(out.values(), draws, 1.0F, nullptr);
+  const Philox host(draws.seed, draws.stream, draws.step);
+  for (const std::size_t i : {std::size_t{0}, count - 101, count - 100, count - 1})
+    EXPECT_EQ(out.values()[i], 2.0F * host.uniform(draws.first + i) - 1.0F) << "element " << i;
+  EXPECT_TRUE(out.intact());
+}
+
+}  // namespace
+}  // namespace dnas::kernels
