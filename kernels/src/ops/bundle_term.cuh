@@ -108,12 +108,13 @@ __device__ __forceinline__ void for_each_element(const TileTensor& t, const Tile
                                                  const TilePosition<Channels>& position, Pair&& pair, One&& one) {
   using Fragments = TileFragments<Channels>;
   constexpr int width = Tile<Channels>::width;
-  // The pixels of a thread lie at fixed distances from its first.
-  const int pixel = Fragments::pixel(0, 0);
+  // The pixels of a thread lie at fixed distances from its first, as do its channels.
+  const int pixel = opaque(Fragments::pixel(0, 0));
+  const int first_channel = opaque(Fragments::channel(0));
   const std::int64_t first = ((std::int64_t{position.image} * grid.height + position.row + pixel / width) * grid.width +
                               position.column + pixel % width) *
                                  t.pixel_stride +
-                             Fragments::channel(0);
+                             first_channel;
   const auto pixel_stride = static_cast<int>(t.pixel_stride);
 #pragma unroll
   for (int i = 0; i < Fragments::count; ++i) {
@@ -121,7 +122,7 @@ __device__ __forceinline__ void for_each_element(const TileTensor& t, const Tile
     for (int half = 0; half < 2; ++half) {
       if (!position.holds(i, half)) continue;
       const int above = i / Fragments::across * 16 + half * 8;  // pixels
-      const int channel = Fragments::channel(i);
+      const int channel = first_channel + i % Fragments::across * 8;
       const std::int64_t element =
           first + (above / width * grid.width + above % width) * pixel_stride + i % Fragments::across * 8;
       if (t.paired) {
@@ -196,6 +197,11 @@ template <Product P, int Channels>
          shared_bytes<float>(static_cast<std::size_t>(taps) * channels);
 }
 
+/// Blocks on a multiprocessor that the registers of a kernel leave room for: as many as shared memory does where
+/// windows reach four pixels far.
+template <Product P, int Channels>
+inline constexpr int blocks_wanted = Channels == 16 || (Channels == 32 && P == Product::bf16) ? 3 : 2;
+
 // --- the output of a candidate --------------------------------------------------------------------------------------
 
 namespace detail {
@@ -205,7 +211,7 @@ template <int Channels, int Width, typename Body>
 __device__ __forceinline__ void for_each_vector(int rows, Body&& body) {
   constexpr int across = Channels / Width;
 #pragma unroll 2
-  for (int i = static_cast<int>(threadIdx.x); i < rows * across; i += tile_threads)
+  for (int i = this_thread(); i < rows * across; i += tile_threads)
     body(i / across, i % across * Width);
 }
 

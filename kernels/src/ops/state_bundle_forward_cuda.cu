@@ -69,7 +69,7 @@ template <int Channels>
 __device__ __forceinline__ void moments_of_warps(const TileFragments<Channels>& y,
                                                  const TilePosition<Channels>& position, Moments* moments) {
   using Fragments = TileFragments<Channels>;
-  const int thread = static_cast<int>(threadIdx.x);
+  const int thread = this_thread();
   const int pixels = pixels_of_warp(thread / 32, position);
   const float inverse = pixels > 0 ? 1.0F / static_cast<float>(pixels) : 0.0F;
 #pragma unroll
@@ -152,7 +152,7 @@ __device__ __forceinline__ void finish_statistics(const Moments* moments, const 
 
 /// One tile of one group of candidates: grid (tiles, groups).
 template <Product P, int Channels>
-__global__ void __launch_bounds__(tile_threads, 2)
+__global__ void __launch_bounds__(tile_threads, blocks_wanted<P, Channels>)
     state_bundle_forward_kernel(const __grid_constant__ ForwardParameters p) {
   SharedMemory shared;
   const TermMemory<P, Channels> memory(shared, p.region_pixels, p.taps);
