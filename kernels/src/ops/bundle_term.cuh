@@ -114,7 +114,7 @@ __device__ __forceinline__ void for_each_element(const TileTensor& t, const Tile
   const std::int64_t first = ((std::int64_t{position.image} * grid.height + position.row + pixel / width) * grid.width +
                               position.column + pixel % width) *
                                  t.pixel_stride +
-                             first_channel;
+                             Fragments::channel(0);
   const auto pixel_stride = static_cast<int>(t.pixel_stride);
 #pragma unroll
   for (int i = 0; i < Fragments::count; ++i) {
@@ -166,33 +166,37 @@ __device__ __forceinline__ void write_fragments(const TileTensor& t, const TileG
 
 // --- shared memory --------------------------------------------------------------------------------------------------
 
-/// What the outputs of candidates are computed in.
-template <Product P, int Channels>
+/// What the outputs of candidates are computed in. Weighted: candidates with weights are among them, not only pools and
+/// identities.
+template <Product P, int Channels, bool Weighted>
 struct TermMemory {
-  Operand<P>* region;     // of the source
-  Operand<P>* d;          // [pixels, pitch]: what goes into a product, or a pooled tile
-  Operand<P>* pointwise;  // [Channels, pitch]
-  float* staging;         // [Channels, Channels]: pointwise weights before they are rounded; bf16 only
-  float* filter;          // [taps, Channels]
+  Operand<P>* region;               // of the source
+  Operand<P>* d;                    // [pixels, pitch]: what goes into a product, or a pooled tile
+  Operand<P>* pointwise = nullptr;  // [Channels, pitch]
+  float* staging = nullptr;         // [Channels, Channels]: pointwise weights before they are rounded; bf16 only
+  float* filter = nullptr;          // [taps, Channels]
 
   __device__ __forceinline__ TermMemory(SharedMemory& memory, int region_pixels, int taps) {
     constexpr int pitch = operand_pitch<P>(Channels);
     region = memory.take<Operand<P>>(region_pixels * pitch);
     d = memory.take<Operand<P>>(Tile<Channels>::pixels * pitch);
-    pointwise = memory.take<Operand<P>>(Channels * pitch);
-    staging = P == Product::bf16 ? memory.take<float>(Channels * Channels) : nullptr;
-    filter = memory.take<float>(taps * Channels);
+    if constexpr (Weighted) {
+      pointwise = memory.take<Operand<P>>(Channels * pitch);
+      if constexpr (P == Product::bf16) staging = memory.take<float>(Channels * Channels);
+      filter = memory.take<float>(taps * Channels);
+    }
   }
 };
 
 /// Bytes of a TermMemory.
-template <Product P, int Channels>
+template <Product P, int Channels, bool Weighted>
 [[nodiscard]] std::size_t term_memory_bytes(int region_pixels, int taps) {
   constexpr auto pitch = static_cast<std::size_t>(operand_pitch<P>(Channels));
   constexpr auto channels = static_cast<std::size_t>(Channels);
-  return shared_bytes<Operand<P>>(static_cast<std::size_t>(region_pixels) * pitch) +
-         shared_bytes<Operand<P>>(static_cast<std::size_t>(Tile<Channels>::pixels) * pitch) +
-         shared_bytes<Operand<P>>(channels * pitch) +
+  const std::size_t tiles = shared_bytes<Operand<P>>(static_cast<std::size_t>(region_pixels) * pitch) +
+                            shared_bytes<Operand<P>>(static_cast<std::size_t>(Tile<Channels>::pixels) * pitch);
+  if (!Weighted) return tiles;
+  return tiles + shared_bytes<Operand<P>>(channels * pitch) +
          (P == Product::bf16 ? shared_bytes<float>(channels * channels) : 0) +
          shared_bytes<float>(static_cast<std::size_t>(taps) * channels);
 }
@@ -233,7 +237,7 @@ __device__ __forceinline__ void start_matrix(const float* from, int first, int e
 /// completes it.
 template <Product P, int Channels>
 __device__ __forceinline__ void start_filter(const TileCandidate& c, int in_channels,
-                                             const TermMemory<P, Channels>& memory) {
+                                             const TermMemory<P, Channels, true>& memory) {
   if (c.kind == CandidateKind::separable) {
     const int taps = c.kernel * c.kernel;
     if (c.vectorised) {
@@ -248,7 +252,7 @@ __device__ __forceinline__ void start_filter(const TileCandidate& c, int in_chan
 /// Likewise of the pointwise weights; finish_pointwise() follows the wait, before the barrier.
 template <Product P, int Channels>
 __device__ __forceinline__ void start_pointwise(const TileCandidate& c, int in_channels,
-                                                const TermMemory<P, Channels>& memory) {
+                                                const TermMemory<P, Channels, true>& memory) {
   if (c.pointwise != nullptr) {
     float* to;
     int pitch;
@@ -270,7 +274,7 @@ __device__ __forceinline__ void start_pointwise(const TileCandidate& c, int in_c
 
 /// Rounds to bf16 what this thread copied.
 template <Product P, int Channels>
-__device__ __forceinline__ void finish_pointwise(const TileCandidate& c, const TermMemory<P, Channels>& memory) {
+__device__ __forceinline__ void finish_pointwise(const TileCandidate& c, const TermMemory<P, Channels, true>& memory) {
   if constexpr (P == Product::bf16) {
     if (c.pointwise == nullptr) return;
     constexpr int pitch = operand_pitch<P>(Channels);
@@ -288,15 +292,17 @@ __device__ __forceinline__ void finish_pointwise(const TileCandidate& c, const T
 
 /// First half of a candidate's output on the tile: what slides over the source's region, to memory.d. All threads call
 /// it; the pointwise weights may still be under way.
-template <Product P, int Channels>
+template <Product P, int Channels, bool Weighted>
 __device__ __forceinline__ void slide_candidate(const TileSource& s, const TileCandidate& c, const Region& region,
-                                                const TermMemory<P, Channels>& memory) {
+                                                const TermMemory<P, Channels, Weighted>& memory) {
   const Window window{c.kernel, c.dilation, s.stride, s.before - c.padding};
   const Strip<Channels> strip(c.kind == CandidateKind::separable ? spacing_for(c.dilation) : 1);
   StripSums d = {};
   switch (c.kind) {
     case CandidateKind::separable:
-      correlate<P, Channels>(memory.region, region.columns, window, memory.filter, strip, d);
+      if constexpr (Weighted) {
+        correlate<P, Channels>(memory.region, region.columns, window, memory.filter, strip, d);
+      }
       break;
     case CandidateKind::max_pool:
       max_pool<P, Channels>(memory.region, region, s.height, s.width, window, strip, d);
@@ -314,10 +320,11 @@ __device__ __forceinline__ void slide_candidate(const TileSource& s, const TileC
 }
 
 /// Second half, after a barrier; the region is no longer needed.
-template <Product P, int Channels>
-__device__ __forceinline__ void finish_candidate(const TileCandidate& c, const TermMemory<P, Channels>& memory,
+template <Product P, int Channels, bool Weighted>
+__device__ __forceinline__ void finish_candidate(const TileCandidate& c,
+                                                 const TermMemory<P, Channels, Weighted>& memory,
                                                  TileFragments<Channels>& y) {
-  if (c.pointwise != nullptr) {
+  if (Weighted && c.pointwise != nullptr) {
     y.template multiply<P>(memory.d, memory.pointwise);
   } else {
     TileFragments<Channels>::for_each([&](int i, int e, int pixel, int channel) {
@@ -334,10 +341,10 @@ __device__ __forceinline__ void finish_candidate(const TileCandidate& c, const T
 ///
 ///   consume(k, y)  its output, as storage rounds it, 0 beyond the image
 ///   settle(k)      later, a barrier behind consume(k) of all threads and one before consume(k + 1) of any
-template <Product P, int Channels, typename Settle, typename Consume>
+template <Product P, int Channels, bool Weighted, typename Settle, typename Consume>
 __device__ __forceinline__ void compute_candidates(const TileSource* sources, const TileCandidate* candidates,
                                                    int first, int end, const TilePosition<Channels>& position,
-                                                   const TermMemory<P, Channels>& memory, Settle&& settle,
+                                                   const TermMemory<P, Channels, Weighted>& memory, Settle&& settle,
                                                    Consume&& consume) {
   using Fragments = TileFragments<Channels>;
   if (first >= end) return;
@@ -345,7 +352,9 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
     load_region<P, Channels>(image_of<P>(s, position.image), position.region(s), memory.region);
   };
   start_source(sources[candidates[first].source]);
-  start_filter<P, Channels>(candidates[first], sources[candidates[first].source].channels, memory);
+  if constexpr (Weighted) {
+    start_filter<P, Channels>(candidates[first], sources[candidates[first].source].channels, memory);
+  }
   bool fresh = true;
 #pragma unroll 1
   for (int k = first; k < end; ++k) {
@@ -358,21 +367,23 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
       normalise_region<P, Channels>(image_of<P>(s, position.image), region, s.normalisation, memory.region);
       __syncthreads();
     }
-    start_pointwise<P, Channels>(c, s.channels, memory);
+    if constexpr (Weighted) start_pointwise<P, Channels>(c, s.channels, memory);
     if (k > first) settle(k - 1);
-    slide_candidate<P, Channels>(s, c, region, memory);
-    cp_async_wait<0>();
-    finish_pointwise<P, Channels>(c, memory);
+    slide_candidate<P, Channels, Weighted>(s, c, region, memory);
+    if constexpr (Weighted) {
+      cp_async_wait<0>();
+      finish_pointwise<P, Channels>(c, memory);
+    }
     __syncthreads();  // d and the pointwise weights are there; region and filter are free
     fresh = false;
     if (k + 1 < end) {
       const TileCandidate& next = candidates[k + 1];
       fresh = next.source != c.source;
       if (fresh) start_source(sources[next.source]);
-      start_filter<P, Channels>(next, sources[next.source].channels, memory);
+      if constexpr (Weighted) start_filter<P, Channels>(next, sources[next.source].channels, memory);
     }
     Fragments y;
-    finish_candidate<P, Channels>(c, memory, y);
+    finish_candidate<P, Channels, Weighted>(c, memory, y);
     Fragments::for_each([&](int i, int e, int /*pixel*/, int /*channel*/) {
       const float stored = as_stored(y.value[i][e], static_cast<const Operand<P>*>(nullptr));
       y.value[i][e] = position.holds(i, e / 2) ? stored : 0.0F;
@@ -396,6 +407,10 @@ inline constexpr std::size_t max_shared_bytes = 227 * 1024;
 /// Channels of the tiles for tensors of up to `channels`.
 [[nodiscard]] inline int tile_channels(std::int64_t channels) {
   return channels <= 16 ? 16 : channels <= 32 ? 32 : 64;
+}
+
+[[nodiscard]] inline bool has_weights(const Candidate& c) {
+  return c.kind == CandidateKind::separable || c.kind == CandidateKind::factorised_reduce;
 }
 
 /// Calls body.template operator()<P, Channels>().

@@ -45,6 +45,17 @@ struct NodeBackwardParameters {
   float* partials;     // [terms + groups, tiles, Channels]: per group sums of g, then of g * (y - mean) per term
 };
 
+/// What a kernel is able to compute of its terms.
+enum class Computes : std::uint8_t {
+  nothing,  // all are stored
+  pools,    // and identities
+  all,
+};
+
+/// Blocks on a multiprocessor that the registers of a kernel leave room for.
+template <Computes Computed>
+constexpr int blocks_wanted_of = Computed == Computes::all ? 2 : 3;
+
 // --- device helpers -------------------------------------------------------------------------------------------------
 
 /// What is subtracted from a term's channel and what it is multiplied with, 0 in channels it has not.
@@ -63,9 +74,9 @@ __device__ __forceinline__ Affine affine_of(const NodeParameters& p, int k, int 
 
 // --- kernels --------------------------------------------------------------------------------------------------------
 
-/// One tile of the node. Computed: whether some terms are.
-template <Product P, int Channels, bool Computed>
-__global__ void __launch_bounds__(tile_threads, Computed ? 2 : 3)
+/// One tile of the node.
+template <Product P, int Channels, Computes Computed>
+__global__ void __launch_bounds__(tile_threads, blocks_wanted_of<Computed>)
     node_forward_kernel(const __grid_constant__ NodeParameters p) {
   using Fragments = TileFragments<Channels>;
   SharedMemory shared;
@@ -99,9 +110,10 @@ __global__ void __launch_bounds__(tile_threads, Computed ? 2 : 3)
     read_fragments<P, Channels>(p.terms[k].y, p.grid, position, y);
     add(k, y);
   }
-  if constexpr (Computed) {
-    const TermMemory<P, Channels> memory(shared, p.region_pixels, p.taps);
-    compute_candidates<P, Channels>(
+  if constexpr (Computed != Computes::nothing) {
+    constexpr bool weighted = Computed == Computes::all;
+    const TermMemory<P, Channels, weighted> memory(shared, p.region_pixels, p.taps);
+    compute_candidates<P, Channels, weighted>(
         p.sources, p.candidates, p.stored, p.count, position, memory, [](int /*k*/) {}, add);
   }
   write_fragments<P, Channels>(p.node, p.grid, position, node);
@@ -172,8 +184,10 @@ __device__ __forceinline__ double finish_term(const NodeBackwardParameters& p, i
 }
 
 /// One tile of one group of terms: grid (tiles, groups).
-template <Product P, int Channels, bool Computed>
-__global__ void __launch_bounds__(tile_threads, Computed ? 2 : 3)
+template <Product P, int Channels, Computes Computed>
+__global__ void __launch_bounds__(tile_threads, Channels == 16                  ? blocks_wanted_of<Computed>
+                                                : Computed == Computes::nothing ? 3
+                                                                                : 2)
     node_backward_kernel(const __grid_constant__ NodeBackwardParameters p) {
   using Fragments = TileFragments<Channels>;
   __shared__ double dots[max_terms];
@@ -222,9 +236,10 @@ __global__ void __launch_bounds__(tile_threads, Computed ? 2 : 3)
   }
   __syncthreads();
   settle((stored > first ? stored : first) - first);
-  if constexpr (Computed) {
-    const TermMemory<P, Channels> memory(shared, node.region_pixels, node.taps);
-    compute_candidates<P, Channels>(
+  if constexpr (Computed != Computes::nothing) {
+    constexpr bool weighted = Computed == Computes::all;
+    const TermMemory<P, Channels, weighted> memory(shared, node.region_pixels, node.taps);
+    compute_candidates<P, Channels, weighted>(
         node.sources, node.candidates, stored > first ? stored : first, end, position, memory,
         [&](int k) { settle(k - first + 1); }, consume);
   }
@@ -261,6 +276,7 @@ struct NodePlan {
   std::vector<Item> items;
   std::vector<Source> sources;
   int stored = 0;
+  Computes computes = Computes::nothing;
   int channels = 0;  // of a tile
   TileGrid grid{};
   int region_pixels = 0;
@@ -279,6 +295,11 @@ struct NodePlan {
       widest = std::max(widest, term.source.x.channels());
       if (sources.empty() || !same_source(terms[sources.back().term], term)) sources.push_back({k, {}});
       sources.back().margin.widen(margin_of(term.candidate));
+      if (has_weights(term.candidate)) {
+        computes = Computes::all;
+      } else if (computes == Computes::nothing) {
+        computes = Computes::pools;
+      }
       taps = std::max(taps, taps_of(term.candidate));
       for (int part = 0; part < parts_of(term.candidate); ++part)
         items.push_back({k, part, static_cast<int>(sources.size()) - 1});
@@ -290,7 +311,6 @@ struct NodePlan {
   }
 
   [[nodiscard]] int count() const { return static_cast<int>(items.size()); }
-  [[nodiscard]] bool computed() const { return stored < count(); }
 
   /// What is read in place of a term's candidate: its output, or the source of an identity.
   [[nodiscard]] static TensorView tensor_of(const NodeTerm& term) {
@@ -338,10 +358,24 @@ struct NodePlan {
   }
 };
 
+/// Of the TermMemory, if there is one.
+template <Product P, int Channels>
+std::size_t computing_bytes(const NodePlan& plan) {
+  switch (plan.computes) {
+    case Computes::nothing:
+      return 0;
+    case Computes::pools:
+      return term_memory_bytes<P, Channels, false>(plan.region_pixels, plan.taps);
+    case Computes::all:
+      break;
+  }
+  return term_memory_bytes<P, Channels, true>(plan.region_pixels, plan.taps);
+}
+
 template <Product P, int Channels>
 std::size_t forward_shared_bytes(const NodePlan& plan) {
   return shared_bytes<float>(static_cast<std::size_t>(plan.count()) * 2 * Channels) +
-         (plan.computed() ? term_memory_bytes<P, Channels>(plan.region_pixels, plan.taps) : 0);
+         computing_bytes<P, Channels>(plan);
 }
 
 /// Terms of a node's gradient, cut into groups.
@@ -383,20 +417,23 @@ template <Product P, int Channels>
 std::size_t backward_shared_bytes(const NodeBackwardPlan& plan) {
   return shared_bytes<float>(2 * tile_warps * Channels) +
          shared_bytes<float>(static_cast<std::size_t>(plan.most_of_group()) * Channels) +
-         (plan.node.computed() ? term_memory_bytes<P, Channels>(plan.node.region_pixels, plan.node.taps) : 0);
+         computing_bytes<P, Channels>(plan.node);
 }
 
-/// Calls body.template operator()<P, Channels, Computed>(). Without terms to compute, the product is only a storage
-/// type.
+/// Calls body.template operator()<P, Channels, Computed>(). Without weights the product is only a storage type.
 template <typename Body>
 void with_node(const NodePlan& plan, Product product, Body&& body) {
-  const bool computed = plan.computed();
-  const Product kept = computed || product == Product::bf16 ? product : Product::tf32;
+  const bool weighted = plan.computes == Computes::all;
+  const Product kept = weighted || product == Product::bf16 ? product : Product::tf32;
   with_tile(kept, plan.channels, [&]<Product P, int Channels>() {
-    if (computed) {
-      body.template operator()<P, Channels, true>();
+    if (weighted) {
+      body.template operator()<P, Channels, Computes::all>();
     } else if constexpr (P != Product::tf32x3) {
-      body.template operator()<P, Channels, false>();
+      if (plan.computes == Computes::pools) {
+        body.template operator()<P, Channels, Computes::pools>();
+      } else {
+        body.template operator()<P, Channels, Computes::nothing>();
+      }
     }
   });
 }
@@ -417,7 +454,7 @@ void node_forward(std::span<const NodeTerm> terms, const TensorView& w, const Te
   const NodePlan plan(terms, node.shape, all_terms);
   if (plan.grid.tiles == 0) return;
   const NodeParameters parameters = plan.parameters(terms, w, node);
-  with_node(plan, product, [&]<Product P, int Channels, bool Computed>() {
+  with_node(plan, product, [&]<Product P, int Channels, Computes Computed>() {
     launch("node_forward", node_forward_kernel<P, Channels, Computed>,
            {static_cast<unsigned>(plan.grid.tiles), tile_threads, forward_shared_bytes<P, Channels>(plan)}, stream,
            parameters);
@@ -452,7 +489,7 @@ void node_backward(std::span<const NodeTerm> terms, const TensorView& w, const T
   p.counters = reinterpret_cast<unsigned*>(workspace.data());
   p.partials = reinterpret_cast<float*>(workspace.data() + plan.counters_bytes());
   const dim3 grid(static_cast<unsigned>(plan.node.grid.tiles), static_cast<unsigned>(plan.groups()));
-  with_node(plan.node, product, [&]<Product P, int Channels, bool Computed>() {
+  with_node(plan.node, product, [&]<Product P, int Channels, Computes Computed>() {
     launch("node_backward", node_backward_kernel<P, Channels, Computed>,
            {grid, tile_threads, backward_shared_bytes<P, Channels>(plan)}, stream, p);
   });

@@ -155,7 +155,7 @@ template <Product P, int Channels>
 __global__ void __launch_bounds__(tile_threads, blocks_wanted<P, Channels>)
     state_bundle_forward_kernel(const __grid_constant__ ForwardParameters p) {
   SharedMemory shared;
-  const TermMemory<P, Channels> memory(shared, p.region_pixels, p.taps);
+  const TermMemory<P, Channels, true> memory(shared, p.region_pixels, p.taps);
   auto* const moments = shared.take<Moments>(tile_warps * Channels);
   const int thread = static_cast<int>(threadIdx.x);
   const int tile = static_cast<int>(blockIdx.x);
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(tile_threads, blocks_wanted<P, Channels>)
   position.place_thread();
   const auto moments_of = [&](int k) { return p.moments + std::int64_t{k} * p.grid.tiles * Channels; };
 
-  compute_candidates<P, Channels>(
+  compute_candidates<P, Channels, true>(
       p.sources, p.candidates, group.first, group.end, position, memory,
       [&](int k) {
         if (thread < Channels && p.outputs[k].normalisation != nullptr) {
@@ -263,7 +263,7 @@ struct ForwardPlan {
 
 template <Product P, int Channels>
 std::size_t forward_shared_bytes(int region_pixels, int taps) {
-  return term_memory_bytes<P, Channels>(region_pixels, taps) + shared_bytes<Moments>(tile_warps * Channels);
+  return term_memory_bytes<P, Channels, true>(region_pixels, taps) + shared_bytes<Moments>(tile_warps * Channels);
 }
 
 ForwardParameters parameters_of(const ForwardPlan& plan, const BatchNorm& bn, int stride,
@@ -308,7 +308,7 @@ bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_
   }
   const int tile = tile_channels(channels);
   return with_tile(product, tile, [&]<Product P, int Channels>() {
-    return term_memory_bytes<P, Channels>(region_pixels(tile, stride, margin), taps) + bytes_beside(tile) <=
+    return term_memory_bytes<P, Channels, true>(region_pixels(tile, stride, margin), taps) + bytes_beside(tile) <=
            max_shared_bytes;
   });
 }
