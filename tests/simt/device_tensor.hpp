@@ -3,9 +3,9 @@
 #include "dnas/kernels/dtype.hpp"
 #include "dnas/kernels/rng.hpp"
 #include "dnas/kernels/tensor_view.hpp"
+#include "support/bf16.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -81,7 +81,7 @@ class DeviceTensor {
     }
     std::uint16_t bits = 0;
     std::memcpy(&bits, at(i), sizeof bits);
-    return std::bit_cast<float>(std::uint32_t{bits} << 16U);
+    return test::from_bf16(bits);
   }
 
   /// Rounded to the type, to nearest even.
@@ -92,9 +92,7 @@ class DeviceTensor {
       std::memcpy(to, &rounded, sizeof rounded);
       return;
     }
-    const auto bits = std::bit_cast<std::uint32_t>(rounded);
-    const auto half =
-        static_cast<std::uint16_t>(std::isnan(rounded) ? 0x7FFFU : (bits + 0x7FFFU + (bits >> 16U & 1U)) >> 16U);
+    const std::uint16_t half = test::to_bf16(rounded);
     std::memcpy(to, &half, sizeof half);
   }
 

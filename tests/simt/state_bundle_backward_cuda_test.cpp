@@ -3,10 +3,11 @@
 
 #include "reference/pool_ref.hpp"
 #include "reference/separable_bundle_ref.hpp"
+#include "simt/device_tensor.hpp"
 #include "simt/executor.hpp"
+#include "support/bf16.hpp"
 #include "support/tensors.hpp"
 
-#include <cuda_bf16.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,93 +24,27 @@
 namespace dnas::kernels::cuda {
 namespace {
 
+using simt::DeviceTensor;
 using test::Gap;
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
-/// An f32 or bf16 tensor, perhaps a slice of channels, full of NaN until it is given values. Guards of NaN around it
-/// and in the gaps.
-class DeviceTensor {
- public:
-  DeviceTensor() = default;
-  DeviceTensor(const Shape& shape, DType dtype, Gap gap = {})
-      : shape_(shape),
-        dtype_(dtype),
-        gap_(gap),
-        pixel_stride_(shape[-1] + gap.before + gap.after),
-        memory_(static_cast<std::size_t>((2 * guard + shape.elements() / shape[-1] * pixel_stride_) *
-                                         static_cast<std::int64_t>(size_of(dtype)) / 16) +
-                    1,
-                Line::of_nan()) {}
+simt::Layout layout_of(DType dtype, const Gap& gap = {}) {
+  return {dtype, gap.before, gap.after, 0};
+}
 
-  static DeviceTensor random(const Shape& shape, DType dtype, std::uint64_t seed, Gap gap = {}, float mean = 0.0F) {
-    DeviceTensor t(shape, dtype, gap);
-    const Philox random(seed, Stream::synthetic_data);
-    for (std::int64_t i = 0; i < shape.elements(); ++i)
-      t.set(i, mean + 2.0F * random.uniform(static_cast<std::uint64_t>(i)) - 1.0F);
-    return t;
-  }
+/// Uniform in [mean - 1, mean + 1).
+DeviceTensor random_tensor(const Shape& shape, std::uint64_t seed, const simt::Layout& layout = {}, float mean = 0.0F) {
+  DeviceTensor t = DeviceTensor::random(shape, seed, layout);
+  for (std::int64_t i = 0; mean != 0.0F && i < t.size(); ++i)
+    t.set(i, t[i] + static_cast<double>(mean));
+  return t;
+}
 
-  void set(std::int64_t i, float value) {
-    if (dtype_ == DType::f32) {
-      reinterpret_cast<float*>(memory_.data())[at(i)] = value;
-    } else {
-      reinterpret_cast<__nv_bfloat16*>(memory_.data())[at(i)] = __float2bfloat16_rn(value);
-    }
-  }
-  [[nodiscard]] double get(std::int64_t i) const {
-    if (dtype_ == DType::f32) return reinterpret_cast<const float*>(memory_.data())[at(i)];
-    return __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(memory_.data())[at(i)]);
-  }
-  [[nodiscard]] std::vector<double> doubles() const {
-    std::vector<double> values;
-    for (std::int64_t i = 0; i < shape_.elements(); ++i)
-      values.push_back(get(i));
-    return values;
-  }
-  [[nodiscard]] TensorView view() {
-    auto* const first =
-        reinterpret_cast<std::byte*>(memory_.data()) + static_cast<std::size_t>(guard + gap_.before) * size_of(dtype_);
-    return {first, shape_, pixel_stride_, dtype_};
-  }
-  [[nodiscard]] bool same_bits(const DeviceTensor& other) const {
-    return memory_.size() == other.memory_.size() &&
-           std::memcmp(memory_.data(), other.memory_.data(), memory_.size() * sizeof(Line)) == 0;
-  }
-  /// Whether all that is not the tensor's own is as it was.
-  [[nodiscard]] bool gaps_untouched() const {
-    DeviceTensor copy = *this;
-    for (std::int64_t i = 0; i < shape_.elements(); ++i)
-      copy.set_nan(i);
-    return std::ranges::all_of(copy.memory_, [](const Line& line) {
-      const Line nan = Line::of_nan();
-      return std::memcmp(&line, &nan, sizeof nan) == 0;
-    });
-  }
-  [[nodiscard]] const Shape& shape() const { return shape_; }
-  [[nodiscard]] std::int64_t size() const { return shape_.elements(); }
-
- private:
-  struct alignas(16) Line {
-    std::uint32_t word[4];
-    static Line of_nan() { return {{0xFFFFFFFFU, 0xFFFFFFFFU, 0xFFFFFFFFU, 0xFFFFFFFFU}}; }
-  };
-  static constexpr std::int64_t guard = 16;
-
-  [[nodiscard]] std::size_t at(std::int64_t i) const {
-    const std::int64_t channels = shape_[-1];
-    return static_cast<std::size_t>(guard + i / channels * pixel_stride_ + gap_.before + i % channels);
-  }
-  void set_nan(std::int64_t i) {
-    std::memset(reinterpret_cast<std::byte*>(memory_.data()) + at(i) * size_of(dtype_), 0xFF, size_of(dtype_));
-  }
-
-  Shape shape_;
-  DType dtype_ = DType::f32;
-  Gap gap_;
-  std::int64_t pixel_stride_ = 0;
-  std::vector<Line> memory_;
-};
+/// In place of one that a case does not have.
+DeviceTensor no_tensor() {
+  return DeviceTensor(Shape{1});
+}
 
 // --- cases ----------------------------------------------------------------------------------------------------------
 
@@ -185,7 +120,7 @@ void expect_near(const DeviceTensor& actual, const std::vector<double>& expected
   double worst = 0.0;
   std::size_t where = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double a = actual.get(static_cast<std::int64_t>(i));
+    const double a = actual[static_cast<std::int64_t>(i)];
     if (std::isnan(a) && std::isnan(expected[i])) continue;
     double error = std::abs(a - expected[i]) / (magnitude[i] + 1e-6);
     if (!(error >= 0.0)) error = std::numeric_limits<double>::infinity();  // NaN on one side
@@ -194,12 +129,11 @@ void expect_near(const DeviceTensor& actual, const std::vector<double>& expected
       where = i;
     }
   }
-  EXPECT_LT(worst, tolerance(product)) << what << " at " << where << ": "
-                                       << actual.get(static_cast<std::int64_t>(where)) << ", expected "
-                                       << expected[where] << ", magnitude " << magnitude[where];
+  EXPECT_LT(worst, tolerance(product)) << what << " at " << where << ": " << actual[static_cast<std::int64_t>(where)]
+                                       << ", expected " << expected[where] << ", magnitude " << magnitude[where];
   double& margin = margins()[std::string(name_of(product)) + ' ' + what];
   margin = std::max(margin, worst / tolerance(product));
-  EXPECT_TRUE(actual.gaps_untouched()) << what;
+  EXPECT_TRUE(actual.untouched()) << what;
 }
 
 // --- the operation in double precision ------------------------------------------------------------------------------
@@ -271,13 +205,13 @@ struct FactorisedReduce {
 // --- a state and its candidates -------------------------------------------------------------------------------------
 
 struct CandidateTensors {
-  DeviceTensor filter;
-  DeviceTensor pointwise;
-  DeviceTensor y;
-  DeviceTensor g;
-  DeviceTensor gradient;
-  DeviceTensor dfilter;
-  DeviceTensor dpointwise;
+  DeviceTensor filter = no_tensor();
+  DeviceTensor pointwise = no_tensor();
+  DeviceTensor y = no_tensor();
+  DeviceTensor g = no_tensor();
+  DeviceTensor gradient = no_tensor();
+  DeviceTensor dfilter = no_tensor();
+  DeviceTensor dpointwise = no_tensor();
 };
 
 bool has_weights(CandidateKind kind) {
@@ -288,14 +222,14 @@ class State {
  public:
   State(const Case& c, Product product, std::uint64_t seed)
       : c_(c), product_(product), dtype_(product == Product::bf16 ? DType::bf16 : DType::f32) {
-    x_ = DeviceTensor::random(c.x, dtype_, seed, c.x_gap, c.mean);
+    x_ = random_tensor(c.x, seed, layout_of(dtype_, c.x_gap), c.mean);
     if (c.normalised) {
-      normalisation_ = DeviceTensor::random({2, c.x[3]}, DType::f32, seed + 1);
+      normalisation_ = random_tensor({2, c.x[3]}, seed + 1);
       for (std::int64_t i = 0; i < c.x[3]; ++i) {
-        normalisation_.set(i, c.mean + 0.1F * static_cast<float>(normalisation_.get(i)));
-        normalisation_.set(c.x[3] + i, 1.5F + static_cast<float>(normalisation_.get(c.x[3] + i)));
+        normalisation_.set(i, c.mean + 0.1F * static_cast<float>(normalisation_[i]));
+        normalisation_.set(c.x[3] + i, 1.5F + static_cast<float>(normalisation_[c.x[3] + i]));
       }
-      source_gradient_ = DeviceTensor({4, c.x[3]}, DType::f32);
+      source_gradient_ = DeviceTensor({4, c.x[3]});
     }
     for (std::size_t k = 0; k < c.candidates.size(); ++k) {
       const TestCandidate& candidate = c.candidates[k];
@@ -304,20 +238,20 @@ class State {
       CandidateTensors t;
       if (candidate.kind == CandidateKind::separable) {
         const Shape filter{candidate.window.kernel, candidate.window.kernel, c.x[3]};
-        t.filter = DeviceTensor::random(filter, DType::f32, s);
-        t.dfilter = DeviceTensor(filter, DType::f32);
+        t.filter = random_tensor(filter, s);
+        t.dfilter = DeviceTensor(filter);
       }
       if (has_weights(candidate.kind)) {
-        t.pointwise = DeviceTensor::random({candidate.channels, c.x[3]}, DType::f32, s + 1);
-        t.dpointwise = DeviceTensor({candidate.channels, c.x[3]}, DType::f32);
+        t.pointwise = random_tensor({candidate.channels, c.x[3]}, s + 1);
+        t.dpointwise = DeviceTensor({candidate.channels, c.x[3]});
       }
-      t.g = DeviceTensor::random(y, dtype_, s + 3, c.y_gap);
-      t.gradient = DeviceTensor::random({4, candidate.channels}, DType::f32, s + 4);
+      t.g = random_tensor(y, s + 3, layout_of(dtype_, c.y_gap));
+      t.gradient = random_tensor({4, candidate.channels}, s + 4);
       tensors_.push_back(std::move(t));
       const std::vector<double> out = output(k);
       if (has_weights(candidate.kind)) {
         // Any y will do, as long as it is the one the reference sees.
-        tensors_[k].y = DeviceTensor(y, dtype_, c.y_gap);
+        tensors_[k].y = DeviceTensor(y, layout_of(dtype_, c.y_gap));
         for (std::size_t i = 0; i < out.size(); ++i)
           tensors_[k].y.set(static_cast<std::int64_t>(i), static_cast<float>(out[i]));
       }
@@ -326,7 +260,7 @@ class State {
 
   /// What state_bundle_backward is given; `weights`: their gradients are wanted.
   StateGradient arguments(bool weights, Write write) {
-    dx_ = DeviceTensor(c_.x, dtype_, c_.x_gap);
+    dx_ = DeviceTensor(c_.x, layout_of(dtype_, c_.x_gap));
     if (write == Write::accumulate) {
       for (std::int64_t i = 0; i < dx_.size(); ++i)
         dx_.set(i, 0.25F);
@@ -343,11 +277,11 @@ class State {
       g.g = t.g.view();
       g.gradient = t.gradient.view();
       if (weights && filter) {
-        t.dfilter = DeviceTensor(t.filter.shape(), DType::f32);
+        t.dfilter = DeviceTensor(t.filter.shape());
         g.dfilter = t.dfilter.view();
       }
       if (weights && has_weights(kind)) {
-        t.dpointwise = DeviceTensor(t.pointwise.shape(), DType::f32);
+        t.dpointwise = DeviceTensor(t.pointwise.shape());
         g.dpointwise = t.dpointwise.view();
       }
       gradients_.push_back(g);
@@ -358,7 +292,7 @@ class State {
     state.dx = dx_.view();
     state.write = write;
     if (c_.normalised) {
-      source_gradient_ = DeviceTensor({4, c_.x[3]}, DType::f32);
+      source_gradient_ = DeviceTensor({4, c_.x[3]});
       state.normalisation = source_gradient_.view();
     }
     return state;
@@ -429,11 +363,11 @@ class State {
     if (!c_.normalised) return s;
     const auto channels = static_cast<std::size_t>(c_.x[3]);
     for (std::size_t i = 0; i < s.size(); ++i) {
-      const double mean = normalisation_.get(static_cast<std::int64_t>(i % channels));
-      const double rstd = normalisation_.get(static_cast<std::int64_t>(channels + i % channels));
+      const double mean = normalisation_[static_cast<std::int64_t>(i % channels)];
+      const double rstd = normalisation_[static_cast<std::int64_t>(channels + i % channels)];
       if (rounded) {
         const float value = (static_cast<float>(s[i]) - static_cast<float>(mean)) * static_cast<float>(rstd);
-        s[i] = dtype_ == DType::bf16 ? __bfloat162float(__float2bfloat16_rn(value)) : value;
+        s[i] = dtype_ == DType::bf16 ? test::from_bf16(test::to_bf16(value)) : value;
       } else {
         s[i] = (s[i] - mean) * rstd;
       }
@@ -503,7 +437,7 @@ class State {
     Expected rows(4 * c_.x[3]);
     for (std::size_t i = 0; i < s.size(); ++i) {
       const std::size_t k = i % channels;
-      const double rstd = normalisation_.get(static_cast<std::int64_t>(channels + k));
+      const double rstd = normalisation_[static_cast<std::int64_t>(channels + k)];
       const double centred = s[i] / rstd;
       rows.value[channels + k] -= rstd * rstd * rstd * dx.value[i] * centred / pixels;
       rows.value[3 * channels + k] -= rstd * dx.value[i] / pixels;
@@ -511,9 +445,8 @@ class State {
       rows.magnitude[3 * channels + k] += rstd * dx.magnitude[i] / pixels;
     }
     for (std::size_t k = 0; k < channels; ++k) {
-      rows.value[k] = rows.magnitude[k] = normalisation_.get(static_cast<std::int64_t>(channels + k));
-      rows.value[2 * channels + k] = rows.magnitude[2 * channels + k] =
-          normalisation_.get(static_cast<std::int64_t>(k));
+      rows.value[k] = rows.magnitude[k] = normalisation_[static_cast<std::int64_t>(channels + k)];
+      rows.value[2 * channels + k] = rows.magnitude[2 * channels + k] = normalisation_[static_cast<std::int64_t>(k)];
     }
     expect_near(source_gradient_, rows.value, absolute(rows.magnitude), product_, "normalisation");
   }
@@ -521,10 +454,10 @@ class State {
   Case c_;
   Product product_;
   DType dtype_;
-  DeviceTensor x_;
-  DeviceTensor normalisation_;
-  DeviceTensor source_gradient_;
-  DeviceTensor dx_;
+  DeviceTensor x_ = no_tensor();
+  DeviceTensor normalisation_ = no_tensor();
+  DeviceTensor source_gradient_ = no_tensor();
+  DeviceTensor dx_ = no_tensor();
   std::vector<CandidateTensors> tensors_;
   std::vector<CandidateGradient> gradients_;
 };
