@@ -80,6 +80,12 @@ TEST_P(Elementwise, CopyOverwritesAndAccumulates) {
   EXPECT_TRUE(y.gaps_untouched());
 }
 
+TEST_P(Elementwise, FillWritesTheTensorAndNothingElse) {
+  Tensor y(GetParam().shape, GetParam().gap);
+  fill(ctx, -1.5F, y.view());
+  EXPECT_TRUE(y.same_bits(Tensor::filled(GetParam().shape, -1.5F, GetParam().gap)));
+}
+
 TEST_P(Elementwise, ThreadsDoNotChangeABit) {
   const auto results = [&](int threads) {
     const Context context = Context::cpu(threads);
@@ -153,6 +159,7 @@ TEST(Elementwise, RefusesBadArguments) {
         relu_backward(ctx, TensorView(nullptr, Shape{2, 3}), a.view(), a.view(), Write::overwrite);
       },
       ThrowsMessage<ShapeError>(HasSubstr("relu_backward: y has no data")));
+  EXPECT_THAT([&] { fill(ctx, 0.0F, wrong_type); }, ThrowsMessage<DtypeError>(HasSubstr("fill: y is i32")));
   EXPECT_THAT([&] { copy(ctx, a.view(), b.view(), Write::overwrite); },
               ThrowsMessage<ShapeError>(HasSubstr("copy: y")));
   EXPECT_THAT(

@@ -3,33 +3,13 @@
 #include "dnas/kernels/error.hpp"
 
 #include "nodes/copy.hpp"
+#include "nodes/zeros.hpp"
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <memory>
 
 namespace dnas::engine {
-
-namespace {
-
-/// -> 0: the gradient of a parameter that the loss does not depend on.
-class ZeroOp final : public Op {
- public:
-  explicit ZeroOp(const TensorType& type) : type_(type) {}
-
-  [[nodiscard]] std::string_view kind() const override { return "zero"; }
-  [[nodiscard]] std::string key() const override { return {}; }
-  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> /*in*/) const override { return {type_}; }
-  void run(const Context& /*ctx*/, const OpArguments& args) const override {
-    std::fill_n(args.out[0].f32(), args.out[0].elements(), 0.0F);
-  }
-
- private:
-  TensorType type_;
-};
-
-}  // namespace
 
 /// Which results the backward pass computes again, and as what.
 class Recomputation {
@@ -58,7 +38,7 @@ class Recomputation {
       const bool state = input != no_value && graph_.value(input).storage == Storage::state;
       inputs.push_back(state ? no_value : value(input));
     }
-    const auto outputs = graph_.add(node.op, inputs);
+    const auto outputs = graph_.add_again(node.op, inputs);
     for (std::size_t k = 0; k < node.outputs.size(); ++k)
       again_.emplace(node.outputs[k], outputs[k]);
     return again_.at(id);
@@ -93,7 +73,7 @@ void store_missing_gradients(Graph& graph, const std::map<ValueId, ValueId>& par
   const auto values = static_cast<ValueId>(graph.values().size());
   for (ValueId id = 0; id < values; ++id) {
     if (graph.value(id).storage != Storage::parameter || partials.contains(id)) continue;
-    graph.store_as_gradient(graph.add1(std::make_shared<ZeroOp>(graph.type(id)), {}), id);
+    graph.store_as_gradient(graph.add1(std::make_shared<ZerosOp>(graph.type(id), Merging::never), {}), id);
   }
 }
 

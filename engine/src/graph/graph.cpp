@@ -45,15 +45,20 @@ ValueId Graph::state(const ParameterSpec& spec) {
 }
 
 std::span<const ValueId> Graph::add(std::shared_ptr<const Op> op, std::span<const ValueId> inputs) {
+  std::string key = op->key();
+  if (key.empty()) return add_again(std::move(op), inputs);
+  key += fmt::format("({})", fmt::join(inputs, ","));
+  if (const auto it = merged_.find(key); it != merged_.end()) return nodes_[it->second].outputs;
+  const auto outputs = add_again(std::move(op), inputs);
+  merged_.emplace(std::move(key), nodes_.size() - 1);
+  return outputs;
+}
+
+std::span<const ValueId> Graph::add_again(std::shared_ptr<const Op> op, std::span<const ValueId> inputs) {
   for (const ValueId id : inputs) {
     if (id < no_value || id >= static_cast<ValueId>(values_.size())) {
       throw Error(fmt::format("graph: {}: input is value {}, which the graph does not have", op->kind(), id));
     }
-  }
-  std::string key = op->key();
-  if (!key.empty()) {
-    key += fmt::format("({})", fmt::join(inputs, ","));
-    if (const auto it = merged_.find(key); it != merged_.end()) return nodes_[it->second].outputs;
   }
   std::vector<TensorType> types;
   types.reserve(inputs.size());
@@ -70,7 +75,6 @@ std::span<const ValueId> Graph::add(std::shared_ptr<const Op> op, std::span<cons
     }
     node.outputs.push_back(id);
   }
-  if (!key.empty()) merged_.emplace(std::move(key), nodes_.size());
   nodes_.push_back(std::move(node));
   return nodes_.back().outputs;
 }

@@ -24,4 +24,9 @@ void copy(const Context& ctx, const TensorView& x, const TensorView& y, Write wr
   cpu::copy(ctx, x, y, write);
 }
 
+void fill(const Context& ctx, float value, const TensorView& y) {
+  check::tensor("fill: y", y);
+  cpu::fill(ctx, value, y);
+}
+
 }  // namespace dnas::kernels

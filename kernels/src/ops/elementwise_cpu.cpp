@@ -4,6 +4,7 @@
 #include "core/row_walk.hpp"
 #include "core/simd.hpp"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace dnas::kernels::cpu {
@@ -99,6 +100,15 @@ void copy(const Context& ctx, const TensorView& x, const TensorView& y, Write wr
   const RowWalk walk = RowWalk::over(x.shape, all_dense({x, y}));
   for_all_blocks(ctx, walk, [&](std::int64_t row, std::int64_t rows, std::int64_t columns) {
     copy_rows(walk.rows_of(x, row), walk.rows_of(y, row), write, rows, columns);
+  });
+}
+
+void fill(const Context& ctx, float value, const TensorView& y) {
+  const RowWalk walk = RowWalk::over(y.shape, y.dense());
+  for_all_blocks(ctx, walk, [&](std::int64_t row, std::int64_t rows, std::int64_t columns) {
+    const Rows to = walk.rows_of(y, row);
+    for (std::int64_t i = 0; i < rows; ++i)
+      std::fill_n(to(i, 0), columns, value);
   });
 }
 

@@ -74,6 +74,8 @@ class Graph {
   std::span<const ValueId> add(std::shared_ptr<const Op> op, std::span<const ValueId> inputs);
   /// The same for an operation with one output.
   ValueId add1(std::shared_ptr<const Op> op, std::span<const ValueId> inputs);
+  /// Appends a node even if there is an equal one: to compute the same once more.
+  std::span<const ValueId> add_again(std::shared_ptr<const Op> op, std::span<const ValueId> inputs);
 
   /// Concatenation along the channels without a copy: the inputs are computed right into slices of the result. An input
   /// that already lives elsewhere (a parameter, a slice of another concatenation) is copied.

@@ -14,6 +14,9 @@
 /// NHWC. `name` is the state_dict prefix of the layer: parameters are name + ".weight", name + ".running_mean" ...
 namespace dnas::engine::nodes {
 
+/// The constant 0, f32. Has no gradient.
+[[nodiscard]] ValueId zeros(Graph& graph, const TensorType& type);
+
 [[nodiscard]] ValueId relu(Graph& graph, ValueId x);
 
 /// Bias-free depthwise convolution; owns name.weight [k, k, C].

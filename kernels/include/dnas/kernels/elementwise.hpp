@@ -14,4 +14,7 @@ void relu_backward(const Context& ctx, const TensorView& y, const TensorView& dy
 /// y (+)= x. f32, same shape, no overlap unless identical.
 void copy(const Context& ctx, const TensorView& x, const TensorView& y, Write write);
 
+/// y = value. f32. Host only: there is no CUDA version yet.
+void fill(const Context& ctx, float value, const TensorView& y);
+
 }  // namespace dnas::kernels
