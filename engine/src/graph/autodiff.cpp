@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 namespace dnas::engine {
@@ -25,6 +26,7 @@ class Recomputation {
       for (const ValueId id : node.outputs)
         producer_.emplace(id, i);
     }
+    add_views();
   }
 
   /// What stands for a value of the forward pass; appends the nodes that compute it.
@@ -45,6 +47,18 @@ class Recomputation {
   }
 
  private:
+  /// A slice of a result that is computed again is one of the second result: it would keep the first.
+  void add_views() {
+    for (std::size_t i = 0; i < graph_.nodes().size(); ++i) {
+      const Node& node = graph_.nodes()[i];
+      if (node.outputs.size() != 1 || !node.op->repeatable()) continue;
+      const ValueId whole = graph_.value(node.outputs[0]).shares;
+      if (producer_.contains(whole) && std::ranges::find(node.inputs, whole) != node.inputs.end()) {
+        producer_.emplace(node.outputs[0], i);
+      }
+    }
+  }
+
   Graph& graph_;
   std::map<ValueId, std::size_t> producer_;
   std::map<ValueId, ValueId> again_;

@@ -3,34 +3,13 @@
 #include "dnas/engine/autodiff.hpp"
 #include "dnas/kernels/error.hpp"
 
+#include "nodes/slice.hpp"
+
 #include <fmt/format.h>
 
+#include <array>
+
 namespace dnas::engine {
-
-namespace {
-
-/// Some channels of a tensor, without a copy.
-class SliceOp final : public Op {
- public:
-  SliceOp(std::int64_t offset, std::int64_t channels) : offset_(offset), channels_(channels) {}
-
-  [[nodiscard]] std::string_view kind() const override { return "slice"; }
-  [[nodiscard]] std::string key() const override { return {}; }
-  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    const Shape& s = in[0].shape;
-    return {TensorType({s[0], s[1], s[2], channels_}, in[0].dtype)};
-  }
-  [[nodiscard]] Sharing sharing(int /*index*/, std::span<const TensorType> /*in*/) const override {
-    return {0, true, offset_};
-  }
-  void run(const Context& /*ctx*/, const OpArguments& /*args*/) const override {}
-
- private:
-  std::int64_t offset_;
-  std::int64_t channels_;
-};
-
-}  // namespace
 
 std::vector<TensorType> ConcatOp::infer(std::span<const TensorType> in) const {
   if (in.empty()) throw ShapeError("concat: no inputs");
@@ -56,8 +35,8 @@ void ConcatOp::backward(Backward& backward) const {
   for (int i = 0; i < backward.inputs(); ++i) {
     const std::int64_t channels = backward.graph().shape(backward.input(i))[-1];
     if (backward.wanted(i)) {
-      const ValueId slice =
-          backward.graph().add1(std::make_shared<SliceOp>(offset, channels), std::array{backward.gradient(0)});
+      const ValueId slice = backward.graph().add1(std::make_shared<SliceOp>(offset, channels, Merging::never),
+                                                  std::array{backward.gradient(0)});
       backward.add(i, slice);
     }
     offset += channels;

@@ -17,6 +17,9 @@ namespace dnas::engine::nodes {
 /// The constant 0, f32. Has no gradient.
 [[nodiscard]] ValueId zeros(Graph& graph, const TensorType& type);
 
+/// `channels` channels of x [N, H, W, C] from `first_channel` on, without a copy. @throws ShapeError if x has fewer
+[[nodiscard]] ValueId slice(Graph& graph, ValueId x, std::int64_t first_channel, std::int64_t channels);
+
 [[nodiscard]] ValueId relu(Graph& graph, ValueId x);
 
 /// Bias-free depthwise convolution; owns name.weight [k, k, C].
