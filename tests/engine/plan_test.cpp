@@ -15,6 +15,7 @@ namespace dnas::engine {
 namespace {
 
 using test_graphs::InputValues;
+using test_graphs::Kinds;
 using test_graphs::PlannedRun;
 using test_graphs::random_graph;
 using test_graphs::RandomGraph;
@@ -83,6 +84,19 @@ TEST_P(RandomGraphs, BothGradientsEqualARunWithoutSharing) {
   const RandomGraph random = random_graph(GetParam(), Mode::train, 25);
   differentiate(random, true, true);
   expect_same_as_unshared(random, GetParam());
+}
+
+class GraphsOfAllKinds : public ::testing::TestWithParam<std::uint64_t> {};
+INSTANTIATE_TEST_SUITE_P(Plan, GraphsOfAllKinds, ::testing::Range<std::uint64_t>(0, 40));
+
+TEST_P(GraphsOfAllKinds, BothGradientsEqualARunWithoutSharing) {
+  const RandomGraph random = random_graph(GetParam(), Mode::train, 30, Kinds::all);
+  differentiate(random, true, true);
+  expect_same_as_unshared(random, GetParam());
+}
+
+TEST_P(GraphsOfAllKinds, EvaluationEqualsARunWithoutSharing) {
+  expect_same_as_unshared(random_graph(GetParam(), Mode::eval, 30, Kinds::all), GetParam());
 }
 
 }  // namespace

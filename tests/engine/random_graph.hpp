@@ -24,11 +24,14 @@ struct RandomGraph {
   std::vector<ValueId> body;  ///< all values between x and the classifier
 };
 
-/// Draws nodes of every kind on random earlier values. Values are read by several nodes, several times by one node, and
+/// What random graphs are made of: the nodes of DARTS, or those of other search spaces too.
+enum class Kinds : std::uint8_t { darts, all };
+
+/// Draws nodes on random earlier values. Values are read by several nodes, several times by one node, and
 /// all of them reach the loss; some layers share their parameters.
 class RandomGraphBuilder {
  public:
-  RandomGraphBuilder(std::uint64_t seed, Mode mode) : random_(seed) {
+  RandomGraphBuilder(std::uint64_t seed, Mode mode, Kinds kinds) : random_(seed), kinds_(kinds) {
     result_.graph = std::make_shared<Graph>(mode, NetworkTables{});
     const auto extent = [&] { return static_cast<std::int64_t>(3 + below(4)); };
     result_.x = graph().input("x", Shape{2, extent(), extent(), static_cast<std::int64_t>(1 + below(5))});
@@ -83,8 +86,9 @@ class RandomGraphBuilder {
   }
 
   ValueId draw_node() {
-    constexpr std::size_t kinds = 11;
-    switch (below(kinds)) {
+    constexpr std::size_t darts_kinds = 11;
+    constexpr std::size_t all_kinds = 15;
+    switch (below(kinds_ == Kinds::all ? all_kinds : darts_kinds)) {
       case 0:
         return nodes::relu(graph(), pick());
       case 1:
@@ -104,8 +108,15 @@ class RandomGraphBuilder {
         return draw_weighted_sum();
       case 9:
         return nodes::add(graph(), pick_several([](const Shape& a, const Shape& b) { return a == b; }));
-      default:
+      case 10:
         return draw_concat();
+      case 11:
+        return nodes::zeros(graph(), graph().shape(result_.body[below(result_.body.size())]));
+      case 12:
+      case 13:
+        return draw_slice();
+      default:
+        return draw_shuffle();
     }
   }
 
@@ -159,6 +170,23 @@ class RandomGraphBuilder {
     return graph().concat(parts);
   }
 
+  ValueId draw_slice() {
+    const ValueId x = pick();
+    const auto channels = static_cast<std::size_t>(graph().shape(x)[-1]);
+    const std::size_t first = below(channels);
+    return nodes::slice(graph(), x, static_cast<std::int64_t>(first),
+                        static_cast<std::int64_t>(1 + below(channels - first)));
+  }
+
+  ValueId draw_shuffle() {
+    const ValueId x = pick();
+    const std::int64_t channels = graph().shape(x)[-1];
+    auto groups = static_cast<std::int64_t>(1 + below(4));
+    while (channels % groups != 0)
+      --groups;
+    return nodes::channel_shuffle(graph(), x, groups);
+  }
+
   void finish() {
     std::vector<ValueId> logits;
     const std::set<ValueId> ends = unread_;
@@ -173,13 +201,15 @@ class RandomGraphBuilder {
   }
 
   std::mt19937_64 random_;
+  Kinds kinds_;
   RandomGraph result_;
   std::set<ValueId> unread_;
   int layers_ = 0;
 };
 
-inline RandomGraph random_graph(std::uint64_t seed, Mode mode = Mode::train, int nodes = 14) {
-  return RandomGraphBuilder(seed, mode).build(nodes);
+inline RandomGraph random_graph(std::uint64_t seed, Mode mode = Mode::train, int nodes = 14,
+                                Kinds kinds = Kinds::darts) {
+  return RandomGraphBuilder(seed, mode, kinds).build(nodes);
 }
 
 }  // namespace dnas::engine::test_graphs

@@ -133,6 +133,14 @@ TEST(Slice, GradientsOfSlicesOfAConcatenationMatchDifferences) {
   }));
 }
 
+TEST(Slice, HalvesTakeDifferentWays) {  // as partial channel connections do
+  expect_right_gradients(network([](Graph& g, ValueId x, ValueId) {
+    const ValueId y = nodes::batch_norm(g, nodes::conv(g, x, "y", 8, {}), "bn", true);
+    const ValueId first = nodes::batch_norm(g, nodes::conv(g, nodes::slice(g, y, 0, 2), "f", 2, {}), "fbn", false);
+    return nodes::channel_shuffle(g, g.concat(std::array{first, nodes::slice(g, y, 2, 6)}), 4);
+  }));
+}
+
 TEST(Slice, OfAResultThatIsComputedAgainIsOneOfTheSecond) {
   const auto build = [](bool recompute) {
     const RandomGraph net = network([](Graph& g, ValueId x, ValueId mix) {

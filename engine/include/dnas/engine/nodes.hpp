@@ -20,6 +20,10 @@ namespace dnas::engine::nodes {
 /// `channels` channels of x [N, H, W, C] from `first_channel` on, without a copy. @throws ShapeError if x has fewer
 [[nodiscard]] ValueId slice(Graph& graph, ValueId x, std::int64_t first_channel, std::int64_t channels);
 
+/// Channel j * groups + g of the result is channel g * (C / groups) + j of x: what follows by groups sees all of them.
+/// @throws ShapeError if groups does not divide C
+[[nodiscard]] ValueId channel_shuffle(Graph& graph, ValueId x, std::int64_t groups);
+
 [[nodiscard]] ValueId relu(Graph& graph, ValueId x);
 
 /// Bias-free depthwise convolution; owns name.weight [k, k, C].
