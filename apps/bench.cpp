@@ -1,11 +1,8 @@
 #include "bench_report.hpp"
-#include "dnas/engine/sgd.hpp"
 #include "dnas/kernels/buffer.hpp"
 #include "dnas/kernels/error.hpp"
 #include "dnas/kernels/rng.hpp"
-#include "dnas/search/architecture.hpp"
-#include "dnas/search/bilevel_step.hpp"
-#include "dnas/search/supernet.hpp"
+#include "dnas/search/search_model.hpp"
 #include "options.hpp"
 #include "units.hpp"
 #include "usage_error.hpp"
@@ -117,92 +114,47 @@ class RandomBatch {
   std::vector<std::int64_t> labels_;
 };
 
-/// The moving parts of a search, and two batches.
+/// A search without its data, and two batches.
 class Bench {
  public:
-  Bench(const SearchConfig& config, const NetworkConfig& network)
-      : space_(search::make_part(search::spaces(), search::parse_part(config.space))),
-        net_(space_, network, static_cast<float>(config.label_smoothing),
-             Context::cpu(static_cast<int>(config.threads)), {.fusion = config.fusion, .memory_budget = 0}),
-        architecture_(*space_, search::make_part(search::relaxations(), search::parse_part(config.relaxation)),
-                      search::make_part(search::edge_weightings(), search::parse_part(config.edge_weighting))),
-        arch_optimizer_(search::make_part(search::arch_optimizers(), search::parse_part(config.arch_optimizer))),
-        bilevel_(search::make_part(search::bilevel_steps(), search::parse_part(config.bilevel))),
-        weights_(net_.tables().parameters),
-        states_(net_.tables().states),
-        optimizer_(net_.tables().parameters, {.momentum = config.momentum, .weight_decay = config.weight_decay}),
-        state_{.net = net_,
-               .architecture = architecture_,
-               .arch_optimizer = *arch_optimizer_,
-               .weights = weights_,
-               .states = states_,
-               .optimizer = optimizer_,
-               .arch_settings = {.learning_rate = config.arch_learning_rate, .weight_decay = config.arch_weight_decay},
-               .learning_rate = config.learning_rate,
-               .grad_clip = config.grad_clip,
-               .seed = static_cast<std::uint64_t>(config.seed)} {
-    const auto seed = static_cast<std::uint64_t>(config.seed);
-    weights_.initialise(seed);
-    states_.initialise(seed);
-    architecture_.initialise(seed);
-    arch_optimizer_->prepare(architecture_.parameters().size());
-    const std::size_t second_weights = bilevel_->prepare(net_.tables(), architecture_.parameters().size());
-    constexpr std::size_t arrays = 3;  // weights, gradient, momentum
-    net_.set_memory_budget(search::arena_budget(
-        config, arrays * weights_.flat().size_bytes() + states_.flat().size_bytes() + second_weights));
+  Bench(const SearchConfig& config, const NetworkConfig& network) : model_(config, network) {
+    model_.net.set_memory_budget(search::arena_budget(config, model_.bytes()));
   }
 
   /// What to call for one step of this kind, planned.
   [[nodiscard]] std::function<void()> step(const std::string& name) {
-    const std::int64_t batch = net_.config().batch;
-    const auto prepare = [&](const std::vector<Want>& wants) {
-      for (const Want want : wants)
-        net_.prepare(want, batch);
-    };
-    if (name == "weights") {
-      prepare({Want::weights});
-      return [this] { run(false); };
-    }
-    prepare(bilevel_->train_wants());
-    prepare(bilevel_->arch_wants());
+    const std::int64_t batch = model_.net.config().batch;
+    if (name != "arch") model_.prepare_weight_step(batch);
+    if (name != "weights") model_.prepare_arch_step(batch, batch);
+    if (name == "weights") return [this] { run(false); };
     if (name == "search") return [this] { run(true); };
     return [this] {
-      state_.relax();
-      bilevel_->arch_gradient(state_, train_->batch(), arch_->batch());
-      arch_optimizer_->update(net_.context(), state_.arch_settings, architecture_.gradient(),
-                              architecture_.parameters());
-      ++state_.step;
+      model_.state.relax(search::Phase::arch_step);
+      model_.bilevel->arch_gradient(model_.state, train_->batch(), arch_->batch());
+      model_.state.update_architecture();
+      ++model_.state.step;
     };
   }
 
   /// Makes the images, and allocates what was planned. Once, after all steps are planned and before one runs.
   void allocate() {
-    train_.emplace(net_.config(), state_.seed, 0);
-    arch_.emplace(net_.config(), state_.seed, 1);
-    net_.allocate();
+    train_.emplace(model_.net.config(), model_.state.seed, 0);
+    arch_.emplace(model_.net.config(), model_.state.seed, 1);
+    model_.net.allocate();
   }
 
-  [[nodiscard]] search::Supernet& net() noexcept { return net_; }
+  [[nodiscard]] search::Supernet& net() noexcept { return model_.net; }
 
  private:
   void run(bool update_alpha) {
-    state_.update_alpha = update_alpha;
-    state_.relax();
-    bilevel_->step(state_, train_->batch(), arch_->batch());
-    ++state_.step;
+    model_.state.update_alpha = update_alpha;
+    model_.bilevel->step(model_.state, train_->batch(), arch_->batch());
+    ++model_.state.step;
   }
 
-  std::shared_ptr<const search::Space> space_;
-  search::Supernet net_;
-  search::Architecture architecture_;
-  std::unique_ptr<search::ArchOptimizer> arch_optimizer_;
-  std::unique_ptr<search::BilevelStep> bilevel_;
-  engine::ParameterSet weights_;
-  engine::ParameterSet states_;
-  engine::Sgd optimizer_;
+  search::SearchModel model_;
   std::optional<RandomBatch> train_;
   std::optional<RandomBatch> arch_;
-  search::SearchState state_;
 };
 
 double seconds_of(const std::function<void()>& step) {
@@ -278,9 +230,9 @@ ExitCode run_bench_verb(const Arguments& arguments, Messages& messages) {
   add_bench_flags(parser.app(), flags);
   parser.add_output_flags(messages);
   const ConfigOptions options(
-      parser.app(),
-      {"method", "space", "relaxation", "edge_weighting", "bilevel", "arch_optimizer", "dataset", "init_channels",
-       "layers", "batch_size", "grad_clip", "label_smoothing", "seed", "threads", "fusion", "memory_budget"});
+      parser.app(), {"method", "space", "relaxation", "edge_weighting", "transforms", "perturbation", "bilevel",
+                     "arch_optimizer", "loss_terms", "dataset", "init_channels", "layers", "batch_size", "grad_clip",
+                     "label_smoothing", "seed", "threads", "fusion", "memory_budget"});
   if (!parser.parse(arguments)) return ExitCode::done;
   const std::string& format = parser.json() ? "json" : flags.format;
   if (parser.json() && flags.format == "csv") throw UsageError("--json and --format csv exclude each other");

@@ -7,9 +7,12 @@
 #include "dnas/search/discretisation.hpp"
 #include "dnas/search/edge_weighting.hpp"
 #include "dnas/search/genotype.hpp"
+#include "dnas/search/loss_term.hpp"
 #include "dnas/search/method.hpp"
+#include "dnas/search/perturbation.hpp"
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
+#include "dnas/search/transform.hpp"
 #include "options.hpp"
 #include "usage_error.hpp"
 #include "verbs.hpp"
@@ -97,8 +100,11 @@ std::vector<Family> families() {
           {"candidates", [] { return entries_of(search::candidates()); }},
           {"relaxations", [] { return entries_of(search::relaxations()); }},
           {"edge_weightings", [] { return entries_of(search::edge_weightings()); }},
+          {"transforms", [] { return entries_of(search::transforms()); }},
+          {"perturbations", [] { return entries_of(search::perturbations()); }},
           {"bilevel", [] { return entries_of(search::bilevel_steps()); }},
           {"arch_optimizers", [] { return entries_of(search::arch_optimizers()); }},
+          {"loss_terms", [] { return entries_of(search::loss_terms()); }},
           {"controllers", [] { return entries_of(search::controllers()); }},
           {"discretisations", [] { return entries_of(search::discretisations()); }},
           {"methods", method_entries},
@@ -204,7 +210,8 @@ ExitCode run_list_verb(const Arguments& arguments, Messages& messages) {
   bool yaml = false;
   parser.app()
       .add_option("family", names,
-                  "spaces, candidates, relaxations, edge_weightings, bilevel, arch_optimizers, controllers,\n"
+                  "spaces, candidates, relaxations, edge_weightings, transforms, perturbations, bilevel,\n"
+                  "arch_optimizers, loss_terms, controllers,\n"
                   "discretisations, methods, datasets or genotypes")
       ->type_name("FAMILY")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -208,7 +208,7 @@ ExitCode run_probe_verb(const Arguments& arguments, Messages& messages) {
   }();
   Probe& probe = *made;
   read_weights(flags.weights, probe.weights, probe.states, probe.architecture);
-  probe.architecture.relax(probe.net.context(), 0, 0);
+  probe.architecture.relax(probe.net.context(), {.phase = search::Phase::arch_step});
 
   TensorCollection results;
   const double loss = first_order(probe, valid.batch(), results);

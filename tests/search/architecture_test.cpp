@@ -102,7 +102,7 @@ TEST(Architecture, MixesByTheSoftmaxOfEachEdge) {
   Darts darts;
   const std::vector<float> alpha = normal_values(1, 2.0);
   std::ranges::copy(alpha, darts.architecture.tensors()[1].values.f32());
-  darts.architecture.relax(darts.ctx, 0, 0);
+  darts.architecture.relax(darts.ctx, {});
   for (std::size_t i = 0; i < entries; ++i) {
     EXPECT_FLOAT_EQ(darts.architecture.mix()[0].f32()[i], 0.125F);  // zero alphas
     double total = 0.0;
@@ -122,7 +122,7 @@ TEST(Architecture, GradientMatchesDifferencesOfALinearLoss) {
   }
   for (std::vector<float>& values : c)
     dmix.emplace_back(values.data(), Shape{rows, columns});
-  darts.architecture.relax(darts.ctx, 0, 0);
+  darts.architecture.relax(darts.ctx, {});
   std::ranges::fill(darts.architecture.gradient(), std::numeric_limits<float>::quiet_NaN());
   darts.architecture.backward(darts.ctx, dmix);
   for (std::size_t g = 0; g < 2; ++g) {
@@ -144,7 +144,7 @@ TEST(Architecture, GradientMatchesDifferencesOfALinearLoss) {
 TEST(Architecture, GroupWithoutGradientGetsZero) {
   Darts darts;
   darts.architecture.initialise(1);
-  darts.architecture.relax(darts.ctx, 0, 0);
+  darts.architecture.relax(darts.ctx, {});
   std::vector<float> c = normal_values(3, 1.0);
   std::ranges::fill(darts.architecture.gradient(), std::numeric_limits<float>::quiet_NaN());
   darts.architecture.backward(darts.ctx, std::vector{TensorView{}, TensorView(c.data(), Shape{rows, columns})});

@@ -8,10 +8,8 @@ namespace {
 class Alternating final : public BilevelStep {
  public:
   double arch_gradient(SearchState& state, const engine::Batch& /*train*/, const engine::Batch& arch) override {
-    const Supernet::Result& result =
-        state.net.evaluate(Want::mixing, arch, state.architecture.mix(), state.weights.flat(), state.states.flat());
-    state.architecture.backward(state.net.context(), result.dmix);
-    return result.loss;
+    return state.arch_backward(
+        state.evaluate(Want::mixing, Split::architecture, arch, state.weights.flat(), state.states.flat()));
   }
   [[nodiscard]] std::vector<Want> train_wants() const override { return {Want::weights}; }
   [[nodiscard]] std::vector<Want> arch_wants() const override { return {Want::mixing}; }

@@ -26,7 +26,6 @@ class Unrolled final : public BilevelStep {
 
   double arch_gradient(SearchState& state, const engine::Batch& train, const engine::Batch& arch) override {
     const Context& ctx = state.net.context();
-    const auto mix = state.architecture.mix();
     const std::span<float> weights = state.weights.flat();
     const std::span<float> states = state.states.flat();
     const std::span<float> point = point_->flat();
@@ -34,7 +33,7 @@ class Unrolled final : public BilevelStep {
     const auto xi = static_cast<float>(state.learning_rate);
     const engine::Sgd::Settings& sgd = state.optimizer.settings();
 
-    state.net.evaluate(Want::weights, train, mix, weights, states);
+    state.evaluate(Want::weights, Split::weights, train, weights, states);
     // w' = w - xi * (g + decay * w + momentum * buffer)
     std::ranges::copy(weights, point.begin());
     kernels::axpy(ctx, -xi, gradient, point);
@@ -42,9 +41,8 @@ class Unrolled final : public BilevelStep {
     kernels::axpy(ctx, -xi * static_cast<float>(sgd.momentum), state.optimizer.momentum().flat(), point);
 
     std::ranges::copy(states, scratch_states_->flat().begin());
-    const Supernet::Result& validation = state.net.evaluate(Want::both, arch, mix, point, scratch_states_->flat());
-    const double loss = validation.loss;
-    state.architecture.backward(ctx, validation.dmix);
+    const double loss =
+        state.arch_backward(state.evaluate(Want::both, Split::architecture, arch, point, scratch_states_->flat()));
     const std::span<float> alpha_gradient = state.architecture.gradient();
     std::ranges::copy(alpha_gradient, result_.begin());
 
@@ -59,7 +57,7 @@ class Unrolled final : public BilevelStep {
       for (const double side : {1.0, -1.0}) {
         std::ranges::copy(weights, point.begin());
         kernels::axpy(ctx, static_cast<float>(side * eps), gradient, point);
-        state.architecture.backward(ctx, state.net.evaluate(Want::mixing, train, mix, point, states).dmix);
+        state.architecture.backward(ctx, state.evaluate(Want::mixing, Split::weights, train, point, states).dmix);
         kernels::axpy(ctx, static_cast<float>(-side * state.learning_rate / (2.0 * eps)), alpha_gradient, result_);
       }
     }

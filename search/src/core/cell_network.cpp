@@ -116,38 +116,22 @@ std::unique_ptr<Candidate> make_candidate(const std::string& name) {
   return make_part(candidates(), PartChoice{.name = name, .options = {}});
 }
 
-ValueId fill_supernet_cell(Graph& graph, const CellFrame& cell, const ChoiceGroup& group, ValueId mix) {
+ValueId fill_supernet_cell(Graph& graph, const CellFrame& cell, const std::vector<ChoiceGroup>& groups,
+                           MixedOperations& mixed) {
+  const std::size_t g = cell.reduction ? 1 : 0;
   std::vector<ValueId> states = {cell.inputs[0], cell.inputs[1]};
-  std::size_t e = 0;
-  while (e < group.edges.size()) {
-    const int node = group.edges[e].to;
-    std::vector<nodes::Term> terms;
-    for (; e < group.edges.size() && group.edges[e].to == node; ++e) {
-      const ChoiceEdge& edge = group.edges[e];
-      for (std::size_t k = 0; k < edge.candidates.size(); ++k) {
-        const CandidateSite site = {.name = fmt::format("{}._ops.{}._ops.{}", cell.name, e, k),
-                                    .channels = cell.channels,
-                                    .stride = cell.stride_from(edge.from),
-                                    .affine = false,
-                                    .pool_norm = true};
-        const ValueId x = states[static_cast<std::size_t>(edge.from)];
-        if (const auto y = make_candidate(edge.candidates[k])->append(graph, x, site)) {
-          terms.push_back({*y, static_cast<std::int32_t>(e * edge.candidates.size() + k)});
-        }
-      }
-    }
-    if (terms.empty()) {
-      throw ConfigError(fmt::format("{}: state {} has no candidate but none on any of its edges", cell.name, node));
-    }
-    states.push_back(nodes::weighted_sum(graph, terms, mix));
-  }
+  const MixedOperations::Site site = {.prefix = cell.name,
+                                      .channels = cell.channels,
+                                      .stride = [&](const ChoiceEdge& edge) { return cell.stride_from(edge.from); }};
+  for (int node = 2; node <= groups[g].edges.back().to; ++node)
+    states.push_back(mixed.append_node(g, node, site, states));
   std::vector<ValueId> output;
-  for (const int state : group.concat)
+  for (const int state : groups[g].concat)
     output.push_back(states[static_cast<std::size_t>(state)]);
   return graph.concat(output);
 }
 
-ValueId fill_derived_cell(Graph& graph, const CellFrame& cell, const CellGenotype& genotype) {
+ValueId fill_derived_cell(Graph& graph, const CellFrame& cell, const CellGenotype& genotype, RandomSource& random) {
   // By state number; a node without edges, which some methods leave, has no value and no reader.
   std::vector<ValueId> states = {cell.inputs[0], cell.inputs[1]};
   std::size_t e = 0;
@@ -160,7 +144,8 @@ ValueId fill_derived_cell(Graph& graph, const CellFrame& cell, const CellGenotyp
                                   .channels = cell.channels,
                                   .stride = cell.stride_from(edge.from),
                                   .affine = true,
-                                  .pool_norm = false};
+                                  .pool_norm = false,
+                                  .random = &random};
       const ValueId x = states[static_cast<std::size_t>(edge.from)];
       if (const auto y = make_candidate(edge.op)->append(graph, x, site)) terms.push_back(*y);
     }
@@ -179,22 +164,16 @@ ValueId fill_derived_cell(Graph& graph, const CellFrame& cell, const CellGenotyp
 
 }  // namespace
 
-NetworkValues append_cell_supernet(Graph& graph, const NetworkConfig& config, const ChoiceGroup& normal,
-                                   const ChoiceGroup& reduce) {
-  std::vector<ValueId> mixing;
-  for (const ChoiceGroup* group : {&normal, &reduce}) {
-    mixing.push_back(graph.input("mix_" + group->name, Shape{group->rows(), group->columns()}));
-  }
-  NetworkValues values = append_skeleton(graph, config, false, false, [&](const CellFrame& cell) {
-    return fill_supernet_cell(graph, cell, cell.reduction ? reduce : normal, mixing[cell.reduction ? 1 : 0]);
-  });
-  values.mixing = std::move(mixing);
-  return values;
+NetworkValues append_cell_supernet(Graph& graph, const NetworkConfig& config, const std::vector<ChoiceGroup>& groups,
+                                   MixedOperations& mixed) {
+  return append_skeleton(graph, config, false, false,
+                         [&](const CellFrame& cell) { return fill_supernet_cell(graph, cell, groups, mixed); });
 }
 
 NetworkValues append_cell_network(Graph& graph, const NetworkConfig& config, const Genotype& genotype) {
+  RandomSource random(graph);
   return append_skeleton(graph, config, true, config.auxiliary, [&](const CellFrame& cell) {
-    return fill_derived_cell(graph, cell, cell.reduction ? genotype.reduce : genotype.normal);
+    return fill_derived_cell(graph, cell, cell.reduction ? genotype.reduce : genotype.normal, random);
   });
 }
 

@@ -52,8 +52,9 @@ EdgeCandidates on_every_edge(const std::vector<std::string>& candidates, int nod
 CellSpace::CellSpace(const EdgeCandidates& normal, const EdgeCandidates& reduce)
     : groups_{make_group("normal", normal), make_group("reduce", reduce)} {}
 
-NetworkValues CellSpace::do_build_supernet(engine::Graph& graph, const NetworkConfig& config) const {
-  return append_cell_supernet(graph, config, groups_[0], groups_[1]);
+NetworkValues CellSpace::do_build_supernet(engine::Graph& graph, const NetworkConfig& config,
+                                           MixedOperations& mixed) const {
+  return append_cell_supernet(graph, config, groups_, mixed);
 }
 
 // Any sound cell with two inputs belongs to the space, so that published cells with other operations or more nodes can

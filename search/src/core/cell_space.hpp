@@ -23,7 +23,8 @@ class CellSpace final : public Space {
 
  protected:
   const std::vector<ChoiceGroup>& do_choice_groups() const override { return groups_; }
-  NetworkValues do_build_supernet(engine::Graph& graph, const NetworkConfig& config) const override;
+  NetworkValues do_build_supernet(engine::Graph& graph, const NetworkConfig& config,
+                                  MixedOperations& mixed) const override;
   NetworkValues do_build_derived(engine::Graph& graph, const NetworkConfig& config,
                                  const Genotype& genotype) const override;
 

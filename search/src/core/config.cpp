@@ -45,8 +45,11 @@ std::vector<ConfigField> make_fields() {
       field("space", parts, &C::space, "search space"),
       field("relaxation", parts, &C::relaxation, "how alpha becomes mixing weights"),
       field("edge_weighting", parts, &C::edge_weighting, "how the edges of a node are combined"),
+      field("transforms", parts, &C::transforms, "what the mixed operation is changed to (a list; none)"),
+      field("perturbation", parts, &C::perturbation, "what is done to the mixing weights in the weight step; none"),
       field("bilevel", parts, &C::bilevel, "how the two gradients are formed and ordered"),
       field("arch_optimizer", parts, &C::arch_optimizer, "how alpha is updated"),
+      field("loss_terms", parts, &C::loss_terms, "what is added to the architecture step's loss (a list; none)"),
       field("controllers", parts, &C::controllers, "what changes over the epochs (a list, separated by commas)"),
       field("discretisation", parts, &C::discretisation, "how the supernet becomes a genotype"),
 
@@ -70,6 +73,8 @@ std::vector<ConfigField> make_fields() {
       field("label_smoothing", optimisation, &C::label_smoothing, "in [0, 1)"),
       field("arch_learning_rate", optimisation, &C::arch_learning_rate, "of alpha"),
       field("arch_weight_decay", optimisation, &C::arch_weight_decay, "of alpha"),
+      field("arch_grad_clip", optimisation, &C::arch_grad_clip, "largest norm of alpha's gradient; 0: no clipping"),
+      field("arch_every", optimisation, &C::arch_every, "weight steps per architecture step"),
 
       field("seed", run, &C::seed, "of every random draw"),
       field("threads", run, &C::threads, "CPU threads; 0: all. Results do not depend on it"),

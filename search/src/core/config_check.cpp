@@ -6,13 +6,17 @@
 #include "dnas/search/controller.hpp"
 #include "dnas/search/discretisation.hpp"
 #include "dnas/search/edge_weighting.hpp"
+#include "dnas/search/loss_term.hpp"
 #include "dnas/search/method.hpp"
+#include "dnas/search/perturbation.hpp"
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
+#include "dnas/search/transform.hpp"
 
 #include "core/byte_size.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 namespace dnas::search {
 
@@ -35,11 +39,17 @@ std::vector<std::string> check(const SearchConfig& config) {
   part(bilevel_steps(), config.bilevel);
   part(arch_optimizers(), config.arch_optimizer);
   part(discretisations(), config.discretisation);
+  const auto list = [&](const auto& registry, const std::string& text) {
+    attempt([&] { static_cast<void>(make_parts(registry, text)); });
+  };
+  list(transforms(), config.transforms);
+  list(perturbations(), config.perturbation);
   attempt([&] {
-    for (const PartChoice& choice : parse_parts(config.controllers)) {
-      static_cast<void>(make_part(controllers(), choice));
-    }
+    if (parse_parts(config.perturbation).size() > 1)
+      throw ConfigError(fmt::format("perturbation is '{}', expected one or none", config.perturbation));
   });
+  list(loss_terms(), config.loss_terms);
+  list(controllers(), config.controllers);
   attempt([&] { static_cast<void>(engine::datasets().at(config.dataset)); });
 
   const auto require = [&](bool holds, std::string_view name, auto value, std::string_view expected) {
@@ -73,10 +83,18 @@ std::vector<std::string> check(const SearchConfig& config) {
   require(config.grad_clip >= 0.0, "grad_clip", config.grad_clip, "0 (no clipping) or more");
   require(config.arch_learning_rate >= 0.0, "arch_learning_rate", config.arch_learning_rate, "0 or more");
   require(config.arch_weight_decay >= 0.0, "arch_weight_decay", config.arch_weight_decay, "0 or more");
+  require(config.arch_grad_clip >= 0.0, "arch_grad_clip", config.arch_grad_clip, "0 (no clipping) or more");
+  in_range("arch_every", config.arch_every, 1, limit);
   if (config.cutout && !config.augment) {
     problems.emplace_back("cutout is an augmentation, but augment is false; set augment or leave cutout out");
   }
   return problems;
+}
+
+const SearchConfig& checked(const SearchConfig& config) {
+  const std::vector<std::string> problems = check(config);
+  if (!problems.empty()) throw ConfigError(fmt::format("{}", fmt::join(problems, "\n")));
+  return config;
 }
 
 }  // namespace dnas::search

@@ -80,7 +80,7 @@ PartChoice parse_part(std::string_view text) {
 
 std::vector<PartChoice> parse_parts(std::string_view text) {
   std::vector<PartChoice> parts;
-  if (trim(text).empty()) return parts;
+  if (trim(text).empty() || trim(text) == "none") return parts;
   for (const std::string_view piece : split(text))
     parts.push_back(parse_part(piece));
   return parts;

@@ -4,9 +4,12 @@
 #include "dnas/search/controller.hpp"
 #include "dnas/search/discretisation.hpp"
 #include "dnas/search/edge_weighting.hpp"
+#include "dnas/search/loss_term.hpp"
 #include "dnas/search/method.hpp"
+#include "dnas/search/perturbation.hpp"
 #include "dnas/search/relaxation.hpp"
 #include "dnas/search/space.hpp"
+#include "dnas/search/transform.hpp"
 
 #include <string>
 #include <utility>
@@ -41,6 +44,21 @@ const Registry<Component<Relaxation>>& relaxations() {
 
 const Registry<Component<EdgeWeighting>>& edge_weightings() {
   static const auto registry = filled<EdgeWeighting>("edge weighting", register_edge_weightings);
+  return registry;
+}
+
+const Registry<Component<Transform>>& transforms() {
+  static const auto registry = filled<Transform>("transform", register_transforms);
+  return registry;
+}
+
+const Registry<Component<Perturbation>>& perturbations() {
+  static const auto registry = filled<Perturbation>("perturbation", register_perturbations);
+  return registry;
+}
+
+const Registry<Component<LossTerm>>& loss_terms() {
+  static const auto registry = filled<LossTerm>("loss term", register_loss_terms);
   return registry;
 }
 

@@ -65,6 +65,18 @@ void read_set(const engine::SafetensorsReader& reader, engine::ParameterSet& set
   }
 }
 
+void read_present(const engine::SafetensorsReader& reader, Architecture& architecture, std::size_t group) {
+  const ChoiceGroup& choices = architecture.groups()[group];
+  const auto columns = static_cast<std::size_t>(choices.columns());
+  const std::vector<float> flags = read_tensor(reader, "present_" + choices.name, {choices.rows() * choices.columns()});
+  for (std::size_t e = 0; e < choices.edges.size(); ++e) {
+    for (std::size_t k = 0; k < choices.edges[e].candidates.size(); ++k) {
+      architecture.set_present(group, static_cast<std::int64_t>(e), static_cast<std::int64_t>(k),
+                               flags[e * columns + k] != 0.0F);
+    }
+  }
+}
+
 void compare_configs(const SearchConfig& before, const SearchConfig& now) {
   std::vector<std::string> differences;
   for (const ConfigField& field : config_fields()) {
@@ -95,7 +107,8 @@ Json to_json(const Progress& progress) {
           {"train_images", progress.train.images},
           {"valid_top1", progress.valid_top1},
           {"metrics_lines", progress.metrics_lines},
-          {"log_lines", progress.log_lines}};
+          {"log_lines", progress.log_lines},
+          {"stopped_with", progress.stopped_with}};
 }
 
 Progress progress_from(const Json& json) {
@@ -110,6 +123,7 @@ Progress progress_from(const Json& json) {
   json.at("valid_top1").get_to(progress.valid_top1);
   json.at("metrics_lines").get_to(progress.metrics_lines);
   json.at("log_lines").get_to(progress.log_lines);
+  json.at("stopped_with").get_to(progress.stopped_with);
   return progress;
 }
 
@@ -117,24 +131,32 @@ Progress progress_from(const Json& json) {
 
 void save_checkpoint(engine::CheckpointStore& store, Session& session, const Progress& progress) {
   PartBuilder model("model");
-  model.add(session.weights, "");
-  model.add(session.states, "");
+  model.add(session.model.weights, "");
+  model.add(session.model.states, "");
   PartBuilder arch("arch");
-  for (const Architecture::Tensor& tensor : session.architecture.tensors()) {
+  for (const Architecture::Tensor& tensor : session.model.architecture.tensors()) {
     const float* values = tensor.values.f32();
     arch.add(tensor.name, tensor.values.shape.extents(), {values, values + tensor.values.elements()});
   }
+  for (std::size_t g = 0; g < session.model.architecture.groups().size(); ++g) {
+    const auto flags = session.model.architecture.present(g);
+    arch.add("present_" + session.model.architecture.groups()[g].name, {static_cast<std::int64_t>(flags.size())},
+             {flags.begin(), flags.end()});
+  }
   PartBuilder optim("optim");
-  optim.add(session.optimizer.momentum(), "momentum.");
-  for (const ArchOptimizer::State& state : session.arch_optimizer->state()) {
+  optim.add(session.model.optimizer.momentum(), "momentum.");
+  for (const ArchOptimizer::State& state : session.model.arch_optimizer->state()) {
     optim.add("arch." + state.name, {static_cast<std::int64_t>(state.values.size())},
               {state.values.begin(), state.values.end()});
   }
   Json json;
   json["progress"] = to_json(progress);
   json["images"] = session.dataset.train.size();
-  json["arch_optimizer_steps"] = session.arch_optimizer->steps();
-  json["config"] = Json::parse(to_json(session.config));
+  json["arch_optimizer_steps"] = session.model.arch_optimizer->steps();
+  json["controllers"] = Json::array();
+  for (const auto& controller : session.model.schedule_controllers)
+    json["controllers"].push_back(Json::parse(controller->state()));
+  json["config"] = Json::parse(to_json(session.model.config));
   for (const std::string_view name : free_settings)
     json["config"].erase(std::string(name));
 
@@ -148,18 +170,21 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
   Progress progress;
   std::int64_t arch_steps = 0;
   std::int64_t images = 0;
+  std::vector<std::string> controller_states;
   SearchConfig config;
   try {
     const Json json = Json::parse(checkpoint.state);
     progress = progress_from(json.at("progress"));
     json.at("arch_optimizer_steps").get_to(arch_steps);
     json.at("images").get_to(images);
+    for (const Json& state : json.at("controllers"))
+      controller_states.push_back(state.dump());
     config = config_from_json(json.at("config").dump());
   } catch (const Json::exception& error) {
     throw DataError(
         fmt::format("{}: the state in manifest.json is not a search's ({})", checkpoint.folder.string(), error.what()));
   }
-  compare_configs(config, session.config);
+  compare_configs(config, session.model.config);
   if (images != session.dataset.train.size() || progress.step > session.steps()) {
     throw ConfigError(
         fmt::format("the run to resume was started on {} training images, now there are {}; give the same "
@@ -168,21 +193,30 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
   }
 
   const engine::SafetensorsReader model = checkpoint.part("model");
-  read_set(model, session.weights, "");
-  read_set(model, session.states, "");
+  read_set(model, session.model.weights, "");
+  read_set(model, session.model.states, "");
   const engine::SafetensorsReader arch = checkpoint.part("arch");
-  for (const Architecture::Tensor& tensor : session.architecture.tensors()) {
+  for (const Architecture::Tensor& tensor : session.model.architecture.tensors()) {
     const std::vector<float> values = read_tensor(arch, tensor.name, tensor.values.shape.extents());
     std::ranges::copy(values, tensor.values.f32());
   }
+  for (std::size_t g = 0; g < session.model.architecture.groups().size(); ++g)
+    read_present(arch, session.model.architecture, g);
   const engine::SafetensorsReader optim = checkpoint.part("optim");
-  read_set(optim, session.optimizer.momentum(), "momentum.");
-  for (const ArchOptimizer::State& state : session.arch_optimizer->state()) {
+  read_set(optim, session.model.optimizer.momentum(), "momentum.");
+  for (const ArchOptimizer::State& state : session.model.arch_optimizer->state()) {
     const std::vector<float> values =
         read_tensor(optim, "arch." + state.name, {static_cast<std::int64_t>(state.values.size())});
     std::ranges::copy(values, state.values.begin());
   }
-  session.arch_optimizer->set_steps(arch_steps);
+  session.model.arch_optimizer->set_steps(arch_steps);
+  const auto& controllers = session.model.schedule_controllers;
+  if (controller_states.size() != controllers.size()) {
+    throw DataError(
+        fmt::format("checkpoint: states of {} controllers, expected {}", controller_states.size(), controllers.size()));
+  }
+  for (std::size_t i = 0; i < controllers.size(); ++i)
+    controllers[i]->restore(controller_states[i]);
   return progress;
 }
 

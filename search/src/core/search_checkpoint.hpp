@@ -6,6 +6,7 @@
 #include "dnas/engine/checkpoint.hpp"
 
 #include <cstdint>
+#include <string>
 
 namespace dnas::search {
 
@@ -18,6 +19,7 @@ struct Progress {
   double valid_top1 = 0.0;
   std::uint64_t metrics_lines = 0;
   std::uint64_t log_lines = 0;
+  std::string stopped_with;  ///< genotype.json of a search that a controller has ended; empty: it goes on
 };
 
 /// Writes session and progress as a checkpoint. Its bytes depend on nothing but the course of the search.

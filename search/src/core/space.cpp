@@ -1,5 +1,6 @@
 #include "dnas/search/space.hpp"
 
+#include "core/mixed_operations.hpp"
 #include "dnas/kernels/error.hpp"
 
 #include <fmt/format.h>
@@ -23,11 +24,15 @@ void check_config(const NetworkConfig& config) {
 
 }  // namespace
 
-NetworkValues Space::build_supernet(engine::Graph& graph, const NetworkConfig& config) const {
+NetworkValues Space::build_supernet(engine::Graph& graph, const NetworkConfig& config,
+                                    const SupernetOptions& options) const {
   check_config(config);
   if (config.auxiliary)
     throw ConfigError("network: a supernet has no auxiliary classifier; only derived networks have");
-  return do_build_supernet(graph, config);
+  MixedOperations mixed(graph, choice_groups(), options);
+  NetworkValues values = do_build_supernet(graph, config, mixed);
+  values.mixing = mixed.mixing();
+  return values;
 }
 
 NetworkValues Space::build_derived(engine::Graph& graph, const NetworkConfig& config, const Genotype& genotype) const {

@@ -59,7 +59,7 @@ std::vector<std::size_t> repeatable_nodes(const Graph& graph) {
 std::shared_ptr<const engine::Plan> plan_with(const Forward& forward, const StepRequest& request,
                                               std::set<std::size_t> recompute, const Context& ctx) {
   const auto graph = std::make_shared<Graph>(*forward.graph);
-  if (request.training()) {
+  if (request.gradients()) {
     const std::vector<engine::ValueId> gradients = engine::append_backward(
         *graph, graph->output("loss"),
         {.parameters = request.weights, .inputs = forward.mixing, .recompute = std::move(recompute)});

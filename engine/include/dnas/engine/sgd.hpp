@@ -23,6 +23,7 @@ class Sgd {
               ParameterSet& weights);
 
   [[nodiscard]] const Settings& settings() const noexcept { return settings_; }
+  void set_weight_decay(double weight_decay) noexcept { settings_.weight_decay = weight_decay; }
   /// The momentum buffers: zero before the first step.
   [[nodiscard]] ParameterSet& momentum() noexcept { return momentum_; }
   [[nodiscard]] const ParameterSet& momentum() const noexcept { return momentum_; }

@@ -3,12 +3,17 @@
 #include "dnas/engine/sgd.hpp"
 #include "dnas/search/arch_optimizer.hpp"
 #include "dnas/search/architecture.hpp"
+#include "dnas/search/perturbation.hpp"
 #include "dnas/search/supernet.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace dnas::search {
+
+/// Which of the two splits a batch is from: keys random nodes, so that all evaluations of a step on one batch draw
+/// alike, and sampled relaxations.
+enum class Split : std::uint8_t { weights, architecture };
 
 /// What a bilevel step works on: the moving parts of a search.
 struct SearchState {
@@ -18,15 +23,31 @@ struct SearchState {
   engine::ParameterSet& weights;
   engine::ParameterSet& states;  ///< running statistics
   engine::Sgd& optimizer;
-  ArchOptimizer::Settings arch_settings;
+  Architecture::LossTerms loss_terms = {};
+  Perturbation* perturbation = nullptr;  ///< of the weight step; nullptr: none
+  ArchOptimizer::Settings arch_settings = {};
   double learning_rate = 0.025;  ///< of the weights, this epoch
   double grad_clip = 5.0;        ///< 0: none
+  double arch_grad_clip = 0.0;   ///< likewise of the architecture gradient
   bool update_alpha = true;
-  std::uint64_t seed = 0;  ///< keys the noise of sampled relaxations, with `step`
+  double tau = 1.0;  ///< temperature of the relaxation, this epoch
+  LossTerm::Moment moment = {};
+  std::vector<float> rates = {};  ///< of the transforms, this epoch
+  std::uint64_t seed = 0;         ///< keys the noise of a step, with `step`
   std::uint32_t step = 0;
 
   /// Computes the mixing weights from the present architecture parameters.
-  void relax() { architecture.relax(net.context(), seed, step); }
+  void relax(Phase phase);
+
+  /// Evaluates the supernet with the present mixing weights.
+  const Supernet::Result& evaluate(Want want, Split split, const engine::Batch& batch, std::span<float> at_weights,
+                                   std::span<float> at_states);
+
+  /// Writes the architecture gradient of the loss with all its terms; returns the loss.
+  double arch_backward(const Supernet::Result& result);
+
+  /// Updates the architecture parameters from their gradient.
+  void update_architecture();
 };
 
 /// How the two gradients of the bilevel problem are formed and ordered:
@@ -40,12 +61,12 @@ class BilevelStep {
     TensorView train_logits;  ///< of the weight step; valid until the next evaluation
   };
 
-  /// One iteration on a batch of the weight split and one of the architecture split. On entry the architecture is
-  /// relaxed.
+  /// One iteration on a batch of the weight split and one of the architecture split: the architecture step, unless
+  /// alpha is not updated in this epoch, then the weight step.
   virtual Result step(SearchState& state, const engine::Batch& train, const engine::Batch& arch);
 
   /// The architecture gradient alone, into state.architecture.gradient(). Nothing is updated but running statistics.
-  /// Returns the loss on the architecture batch.
+  /// On entry the architecture is relaxed for its step. Returns the loss.
   virtual double arch_gradient(SearchState& state, const engine::Batch& train, const engine::Batch& arch) = 0;
 
   /// Evaluations that step() makes on a batch of each split, for planning.
@@ -56,7 +77,9 @@ class BilevelStep {
   virtual std::size_t prepare(const engine::NetworkTables& tables, std::size_t architecture_parameters) = 0;
 
  protected:
-  /// Gradient at the present weights, clipping, SGD.
+  /// Relaxation, architecture gradient and update, unless alpha is not updated in this epoch.
+  void arch_step(SearchState& state, const engine::Batch& train, const engine::Batch& arch);
+  /// Relaxation, perturbation, gradient at the present weights, clipping, SGD.
   static Result weight_step(SearchState& state, const engine::Batch& train);
 };
 

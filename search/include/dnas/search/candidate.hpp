@@ -2,6 +2,7 @@
 
 #include "dnas/engine/graph.hpp"
 #include "dnas/search/component.hpp"
+#include "dnas/search/random_source.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -13,9 +14,11 @@ namespace dnas::search {
 struct CandidateSite {
   std::string name;  ///< state_dict prefix of the operation: "cells.0._ops.3._ops.4"
   std::int64_t channels = 0;
+  std::int64_t out_channels = 0;  ///< 0: as many as come in
   int stride = 1;
-  bool affine = false;     ///< affine batch norm (evaluation) or not (search)
-  bool pool_norm = false;  ///< batch norm after pooling (search)
+  bool affine = false;             ///< affine batch norm (evaluation) or not (search)
+  bool pool_norm = false;          ///< batch norm after pooling (search)
+  RandomSource* random = nullptr;  ///< for operations that draw
 };
 
 /// One operation that an edge may carry. Maps [N, H, W, C] to [N, H/stride, W/stride, C].

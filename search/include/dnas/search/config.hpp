@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,9 +19,12 @@ struct SearchConfig {
   std::string space = "darts";
   std::string relaxation = "softmax";
   std::string edge_weighting = "sum";
+  std::string transforms = "none";  ///< lists are separated by commas
+  std::string perturbation = "none";
   std::string bilevel = "alternating";
   std::string arch_optimizer = "adam";
-  std::string controllers = "cosine";  ///< a list, separated by commas
+  std::string loss_terms = "none";
+  std::string controllers = "cosine";
   std::string discretisation = "top2";
 
   // Data.
@@ -46,6 +50,8 @@ struct SearchConfig {
   double label_smoothing = 0.0;
   double arch_learning_rate = 3e-4;
   double arch_weight_decay = 1e-3;
+  double arch_grad_clip = 0.0;
+  std::int64_t arch_every = 1;
 
   // Run.
   std::int64_t seed = 2;
@@ -77,6 +83,9 @@ void set_field(SearchConfig& config, std::string_view name, std::string_view tex
 /// Every problem of a configuration, one message each; empty if there is none. Parts, ranges and combinations.
 [[nodiscard]] std::vector<std::string> check(const SearchConfig& config);
 
+/// The configuration itself. @throws ConfigError listing its problems, if there are any
+const SearchConfig& checked(const SearchConfig& config);
+
 /// What memory_budget leaves for activations when `others` bytes of a search are weights and data; 0: no limit.
 /// @throws ConfigError if it leaves nothing
 [[nodiscard]] std::size_t arena_budget(const SearchConfig& config, std::size_t others);
@@ -88,7 +97,16 @@ void set_field(SearchConfig& config, std::string_view name, std::string_view tex
 
 /// Reads "name" or "name(option=value, ...)". @throws ConfigError
 [[nodiscard]] PartChoice parse_part(std::string_view text);
-/// A list of them, separated by commas.
+/// A list of them, separated by commas; "none" is the empty list.
 [[nodiscard]] std::vector<PartChoice> parse_parts(std::string_view text);
+
+/// Makes the parts of a list. @throws ConfigError
+template <typename Part>
+[[nodiscard]] auto make_parts(const Registry<Component<Part>>& registry, std::string_view list) {
+  std::vector<std::unique_ptr<Part>> parts;
+  for (const PartChoice& choice : parse_parts(list))
+    parts.push_back(make_part(registry, choice));
+  return parts;
+}
 
 }  // namespace dnas::search

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dnas/kernels/context.hpp"
+#include "dnas/kernels/rng.hpp"
 #include "dnas/kernels/tensor_view.hpp"
 #include "dnas/search/component.hpp"
 #include "dnas/search/space.hpp"
@@ -16,7 +17,15 @@ class EdgeWeighting {
   /// Number of betas of a group; 0 if there are none.
   [[nodiscard]] std::int64_t parameters(const ChoiceGroup& group) const { return do_parameters(group); }
 
-  /// mix [edges, candidates] from weights [edges, candidates] and beta [parameters] (null view if there are none).
+  /// How beta starts; `noise` is for it alone. The default is 1e-3 * N(0, 1).
+  void start(const ChoiceGroup& group, const Philox& noise, const TensorView& beta) const {
+    do_start(group, noise, beta);
+  }
+  /// After an update of beta: brings it back to where the edge weighting wants it.
+  void updated(const ChoiceGroup& group, const TensorView& beta) const { do_updated(group, beta); }
+
+  /// mix [edges, columns] from weights [edges, columns] and beta [parameters] (null view if there are none). The
+  /// columns are the group's candidates and whatever else the edges carry; an edge weighting treats all alike.
   /// @throws ShapeError, DtypeError
   void forward(const Context& ctx, const ChoiceGroup& group, const TensorView& weights, const TensorView& beta,
                const TensorView& mix) const;
@@ -26,6 +35,8 @@ class EdgeWeighting {
 
  protected:
   virtual std::int64_t do_parameters(const ChoiceGroup& group) const = 0;
+  virtual void do_start(const ChoiceGroup& group, const Philox& noise, const TensorView& beta) const;
+  virtual void do_updated(const ChoiceGroup& /*group*/, const TensorView& /*beta*/) const {}
   virtual void do_forward(const Context& ctx, const ChoiceGroup& group, const TensorView& weights,
                           const TensorView& beta, const TensorView& mix) const = 0;
   virtual void do_backward(const Context& ctx, const ChoiceGroup& group, const TensorView& weights,

@@ -3,7 +3,10 @@
 #include "dnas/engine/graph.hpp"
 #include "dnas/search/component.hpp"
 #include "dnas/search/genotype.hpp"
+#include "dnas/search/support.hpp"
+#include "dnas/search/transform.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -25,9 +28,12 @@ struct ChoiceGroup {
   std::vector<int> concat;  ///< states that form the cell's output
 
   [[nodiscard]] std::int64_t rows() const noexcept { return static_cast<std::int64_t>(edges.size()); }
-  /// Candidates per edge; the same for all edges of a group.
+  /// Columns of alpha: as many as the edge with the most candidates has. Other edges leave the last ones empty.
   [[nodiscard]] std::int64_t columns() const noexcept {
-    return edges.empty() ? 0 : static_cast<std::int64_t>(edges.front().candidates.size());
+    std::size_t most = 0;
+    for (const ChoiceEdge& edge : edges)
+      most = std::max(most, edge.candidates.size());
+    return static_cast<std::int64_t>(most);
   }
 };
 
@@ -44,10 +50,18 @@ struct NetworkConfig {
 /// The values of a network that was appended to a graph.
 struct NetworkValues {
   engine::ValueId images = engine::no_value;  ///< input "images" [N, H, W, C]
-  std::vector<engine::ValueId> mixing;        ///< inputs "mix_<group>" [edges, candidates]: weights of the candidates
+  std::vector<engine::ValueId> mixing;        ///< inputs "mix_<group>" [edges, columns]: Architecture::mix()
   engine::ValueId logits = engine::no_value;  ///< [N, classes]
   engine::ValueId auxiliary_logits = engine::no_value;
 };
+
+/// What a supernet is built with besides its size.
+struct SupernetOptions {
+  Transforms transforms;             ///< must outlive the graph's construction only
+  const Support* support = nullptr;  ///< what runs; nullptr or empty: everything
+};
+
+class MixedOperations;
 
 /// A search space: which choices there are, and how networks are built from them.
 class Space {
@@ -56,10 +70,13 @@ class Space {
 
   [[nodiscard]] const std::vector<ChoiceGroup>& choice_groups() const { return do_choice_groups(); }
 
-  /// Appends the supernet. Every node of every cell is one weighted sum over all its edges and candidates.
+  /// Appends the supernet. Every node of every cell is one weighted sum over all its edges and candidates that run.
+  /// Besides images and mixing weights it may read "random" [2] i64 (random_source.hpp) and "rate_<i>" [1] of the i-th
+  /// transform.
   /// @throws ConfigError, ShapeError if the size does not fit the space (too few layers, odd extents at a reduction
   /// ...)
-  [[nodiscard]] NetworkValues build_supernet(engine::Graph& graph, const NetworkConfig& config) const;
+  [[nodiscard]] NetworkValues build_supernet(engine::Graph& graph, const NetworkConfig& config,
+                                             const SupernetOptions& options = {}) const;
 
   /// Appends the network that a genotype describes (no mixing inputs; affine batch norm).
   /// @throws as build_supernet; ConfigError if the genotype does not belong to the space
@@ -68,7 +85,8 @@ class Space {
 
  protected:
   virtual const std::vector<ChoiceGroup>& do_choice_groups() const = 0;
-  virtual NetworkValues do_build_supernet(engine::Graph& graph, const NetworkConfig& config) const = 0;
+  virtual NetworkValues do_build_supernet(engine::Graph& graph, const NetworkConfig& config,
+                                          MixedOperations& mixed) const = 0;
   virtual NetworkValues do_build_derived(engine::Graph& graph, const NetworkConfig& config,
                                          const Genotype& genotype) const = 0;
 };

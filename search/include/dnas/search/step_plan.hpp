@@ -14,11 +14,13 @@ namespace dnas::search {
 
 /// What an evaluation of a network computes besides loss and logits. With neither it is one in evaluation mode.
 struct StepRequest {
-  bool weights = false;  ///< gradient of every weight
-  bool mixing = false;   ///< gradient of every mixing input
+  bool weights = false;    ///< gradient of every weight
+  bool mixing = false;     ///< gradient of every mixing input
+  bool inference = false;  ///< with gradients: running statistics, which stay as they are
   float label_smoothing = 0.0F;
 
-  [[nodiscard]] bool training() const noexcept { return weights || mixing; }
+  [[nodiscard]] bool gradients() const noexcept { return weights || mixing; }
+  [[nodiscard]] bool training() const noexcept { return gradients() && !inference; }
 };
 
 /// How it is computed. Results differ by rounding at most.
