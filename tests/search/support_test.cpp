@@ -113,7 +113,7 @@ TEST(Support, LeavesNoOldGradientBehind) {
   bench.evaluate(Want::weights, true);
   const engine::ParameterTable& table = *bench.net.tables().parameters;
   const int unused = table.find("cells.0._ops.0._ops.4.op.1.weight");  // edge 0 of a normal cell runs candidate 0
-  for (const float value : std::as_const(bench.net).gradient().values(unused))
+  for (const float value : std::as_const(bench.net.gradient()).values(unused))
     ASSERT_EQ(value, 0.0F);
 }
 

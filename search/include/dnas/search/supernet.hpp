@@ -11,6 +11,7 @@
 #include "dnas/search/transform.hpp"
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <list>
 #include <memory>
@@ -38,8 +39,8 @@ struct Mixing {
   std::uint64_t seed = 0;               ///< of random nodes, with `draw`
   std::uint32_t draw = 0;
 
-  Mixing(std::span<const TensorView> weights_) : weights(weights_) {}
-  Mixing(const std::vector<TensorView>& weights_) : weights(weights_) {}
+  template <std::convertible_to<std::span<const TensorView>> Weights>
+  Mixing(const Weights& weights_) : weights(weights_) {}
 };
 
 /// A supernet that can be evaluated: its tables, its plans (one per Want, batch size and support, sharing one arena)
