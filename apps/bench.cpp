@@ -118,6 +118,8 @@ class RandomBatch {
 class Bench {
  public:
   Bench(const SearchConfig& config, const NetworkConfig& network) : model_(config, network) {
+    const auto controllers = search::make_parts(search::controllers(), config.controllers);
+    model_.begin_epoch(0, search::schedule_of(config, controllers, 0));
     model_.net.set_memory_budget(search::arena_budget(config, model_.bytes()));
   }
 

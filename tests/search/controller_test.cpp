@@ -1,12 +1,14 @@
 #include "dnas/search/controller.hpp"
 
+#include "dnas/kernels/error.hpp"
+
 #include <gtest/gtest.h>
 
 namespace dnas::search {
 namespace {
 
 double cosine(const SearchConfig& config, std::int64_t epoch) {
-  Schedule schedule{.learning_rate = config.learning_rate, .update_alpha = true};
+  Schedule schedule = schedule_of(config, {}, epoch);
   make_part(controllers(), PartChoice{"cosine", {}})->begin_epoch(config, epoch, schedule);
   EXPECT_TRUE(schedule.update_alpha);
   return schedule.learning_rate;
@@ -30,6 +32,45 @@ TEST(Cosine, FollowsTheSettings) {
   EXPECT_DOUBLE_EQ(cosine(config, 0), 1.0);
   EXPECT_NEAR(cosine(config, 2), 0.5, 1e-12);
   EXPECT_NEAR(cosine(config, 3), 0.14644661, 1e-8);  // (1 - sqrt(1/2)) / 2
+}
+
+double tau(const std::string& part, std::int64_t epoch, std::int64_t epochs) {
+  SearchConfig config;
+  config.epochs = epochs;
+  Schedule schedule = schedule_of(config, {}, epoch);
+  make_part(controllers(), parse_part(part))->begin_epoch(config, epoch, schedule);
+  return schedule.tau;
+}
+
+// The temperatures of GDAS, SNAS and FBNet.
+TEST(Anneal, HasTheKnownValues) {
+  EXPECT_DOUBLE_EQ(tau("anneal", 0, 250), 10.0);
+  EXPECT_NEAR(tau("anneal", 249, 250), 0.1, 1e-12);
+  EXPECT_NEAR(tau("anneal", 125, 250), 5.0301, 5e-5);
+  EXPECT_DOUBLE_EQ(tau("anneal(shape=linear, first=1.0, last=0.03)", 0, 150), 1.0);
+  EXPECT_NEAR(tau("anneal(shape=linear, first=1.0, last=0.03)", 75, 150), 0.03 + 0.97 * 0.5, 1e-12);
+  EXPECT_NEAR(tau("anneal(shape=exponential, first=5.0)", 50, 90), 0.5269961, 5e-8);
+  EXPECT_DOUBLE_EQ(tau("anneal", 0, 1), 10.0);
+}
+
+TEST(Anneal, RefusesWhatIsNoTemperature) {
+  EXPECT_THROW(tau("anneal(last=0.0)", 0, 10), ConfigError);
+  EXPECT_THROW(tau("anneal(shape=round)", 0, 10), ConfigError);
+}
+
+TEST(FreezeAlpha, LeavesAlphaAloneInTheFirstEpochsOfEachStage) {
+  const auto freeze = make_part(controllers(), parse_part("freeze_alpha(epochs=15)"));
+  const auto updates = [&](std::int64_t stage_begin, std::int64_t epoch) {
+    Schedule schedule{.stage_begin = stage_begin, .stage_end = stage_begin + 25};
+    freeze->begin_epoch(SearchConfig{}, epoch, schedule);
+    return schedule.update_alpha;
+  };
+  EXPECT_FALSE(updates(0, 0));
+  EXPECT_FALSE(updates(0, 14));
+  EXPECT_TRUE(updates(0, 15));
+  EXPECT_FALSE(updates(25, 25));
+  EXPECT_FALSE(updates(25, 39));
+  EXPECT_TRUE(updates(25, 40));
 }
 
 }  // namespace

@@ -129,6 +129,19 @@ void Architecture::set_present(std::size_t group, std::int64_t edge, std::int64_
   present_[group][static_cast<std::size_t>(edge * choices.columns() + candidate)] = is_present ? 1 : 0;
 }
 
+void Architecture::set_present(std::size_t group, std::span<const std::uint8_t> flags) {
+  const ChoiceGroup& choices = (*groups_)[group];
+  if (flags.size() != present_[group].size()) {
+    throw ShapeError(fmt::format("architecture: {} flags for '{}', expected {}", flags.size(), choices.name,
+                                 present_[group].size()));
+  }
+  for (std::size_t i = 0; i < flags.size(); ++i) {
+    if (flags[i] == present_[group][i]) continue;
+    const auto entry = static_cast<std::int64_t>(i);
+    set_present(group, entry / choices.columns(), entry % choices.columns(), flags[i] != 0);
+  }
+}
+
 void Architecture::set_extras(std::span<const double> coefficients) {
   if (coefficients.size() != extras_.size()) {
     throw ShapeError(

@@ -67,14 +67,10 @@ void read_set(const engine::SafetensorsReader& reader, engine::ParameterSet& set
 
 void read_present(const engine::SafetensorsReader& reader, Architecture& architecture, std::size_t group) {
   const ChoiceGroup& choices = architecture.groups()[group];
-  const auto columns = static_cast<std::size_t>(choices.columns());
-  const std::vector<float> flags = read_tensor(reader, "present_" + choices.name, {choices.rows() * choices.columns()});
-  for (std::size_t e = 0; e < choices.edges.size(); ++e) {
-    for (std::size_t k = 0; k < choices.edges[e].candidates.size(); ++k) {
-      architecture.set_present(group, static_cast<std::int64_t>(e), static_cast<std::int64_t>(k),
-                               flags[e * columns + k] != 0.0F);
-    }
-  }
+  std::vector<std::uint8_t> flags;
+  for (const float flag : read_tensor(reader, "present_" + choices.name, {choices.rows() * choices.columns()}))
+    flags.push_back(flag != 0.0F ? 1 : 0);
+  architecture.set_present(group, flags);
 }
 
 void compare_configs(const SearchConfig& before, const SearchConfig& now) {
@@ -131,32 +127,32 @@ Progress progress_from(const Json& json) {
 
 void save_checkpoint(engine::CheckpointStore& store, Session& session, const Progress& progress) {
   PartBuilder model("model");
-  model.add(session.model.weights, "");
-  model.add(session.model.states, "");
+  model.add(session.model().weights, "");
+  model.add(session.model().states, "");
   PartBuilder arch("arch");
-  for (const Architecture::Tensor& tensor : session.model.architecture.tensors()) {
+  for (const Architecture::Tensor& tensor : session.model().architecture.tensors()) {
     const float* values = tensor.values.f32();
     arch.add(tensor.name, tensor.values.shape.extents(), {values, values + tensor.values.elements()});
   }
-  for (std::size_t g = 0; g < session.model.architecture.groups().size(); ++g) {
-    const auto flags = session.model.architecture.present(g);
-    arch.add("present_" + session.model.architecture.groups()[g].name, {static_cast<std::int64_t>(flags.size())},
+  for (std::size_t g = 0; g < session.model().architecture.groups().size(); ++g) {
+    const auto flags = session.model().architecture.present(g);
+    arch.add("present_" + session.model().architecture.groups()[g].name, {static_cast<std::int64_t>(flags.size())},
              {flags.begin(), flags.end()});
   }
   PartBuilder optim("optim");
-  optim.add(session.model.optimizer.momentum(), "momentum.");
-  for (const ArchOptimizer::State& state : session.model.arch_optimizer->state()) {
+  optim.add(session.model().optimizer.momentum(), "momentum.");
+  for (const ArchOptimizer::State& state : session.model().arch_optimizer->state()) {
     optim.add("arch." + state.name, {static_cast<std::int64_t>(state.values.size())},
               {state.values.begin(), state.values.end()});
   }
   Json json;
   json["progress"] = to_json(progress);
   json["images"] = session.dataset.train.size();
-  json["arch_optimizer_steps"] = session.model.arch_optimizer->steps();
+  json["arch_optimizer_steps"] = session.model().arch_optimizer->steps();
   json["controllers"] = Json::array();
-  for (const auto& controller : session.model.schedule_controllers)
+  for (const auto& controller : session.controllers)
     json["controllers"].push_back(Json::parse(controller->state()));
-  json["config"] = Json::parse(to_json(session.model.config));
+  json["config"] = Json::parse(to_json(session.config));
   for (const std::string_view name : free_settings)
     json["config"].erase(std::string(name));
 
@@ -184,7 +180,7 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
     throw DataError(
         fmt::format("{}: the state in manifest.json is not a search's ({})", checkpoint.folder.string(), error.what()));
   }
-  compare_configs(config, session.model.config);
+  compare_configs(config, session.config);
   if (images != session.dataset.train.size() || progress.step > session.steps()) {
     throw ConfigError(
         fmt::format("the run to resume was started on {} training images, now there are {}; give the same "
@@ -192,31 +188,33 @@ Progress load_checkpoint(const engine::CheckpointStore::Loaded& checkpoint, Sess
                     images, session.dataset.train.size()));
   }
 
-  const engine::SafetensorsReader model = checkpoint.part("model");
-  read_set(model, session.model.weights, "");
-  read_set(model, session.model.states, "");
-  const engine::SafetensorsReader arch = checkpoint.part("arch");
-  for (const Architecture::Tensor& tensor : session.model.architecture.tensors()) {
-    const std::vector<float> values = read_tensor(arch, tensor.name, tensor.values.shape.extents());
-    std::ranges::copy(values, tensor.values.f32());
-  }
-  for (std::size_t g = 0; g < session.model.architecture.groups().size(); ++g)
-    read_present(arch, session.model.architecture, g);
-  const engine::SafetensorsReader optim = checkpoint.part("optim");
-  read_set(optim, session.model.optimizer.momentum(), "momentum.");
-  for (const ArchOptimizer::State& state : session.model.arch_optimizer->state()) {
-    const std::vector<float> values =
-        read_tensor(optim, "arch." + state.name, {static_cast<std::int64_t>(state.values.size())});
-    std::ranges::copy(values, state.values.begin());
-  }
-  session.model.arch_optimizer->set_steps(arch_steps);
-  const auto& controllers = session.model.schedule_controllers;
+  const auto& controllers = session.controllers;
   if (controller_states.size() != controllers.size()) {
     throw DataError(
         fmt::format("checkpoint: states of {} controllers, expected {}", controller_states.size(), controllers.size()));
   }
   for (std::size_t i = 0; i < controllers.size(); ++i)
     controllers[i]->restore(controller_states[i]);
+  // The network whose weights these are: at the start of an epoch, that of the one before.
+  session.begin_epoch(progress.step == 0 ? std::max<std::int64_t>(progress.epoch - 1, 0) : progress.epoch);
+  const engine::SafetensorsReader model = checkpoint.part("model");
+  read_set(model, session.model().weights, "");
+  read_set(model, session.model().states, "");
+  const engine::SafetensorsReader arch = checkpoint.part("arch");
+  for (const Architecture::Tensor& tensor : session.model().architecture.tensors()) {
+    const std::vector<float> values = read_tensor(arch, tensor.name, tensor.values.shape.extents());
+    std::ranges::copy(values, tensor.values.f32());
+  }
+  for (std::size_t g = 0; g < session.model().architecture.groups().size(); ++g)
+    read_present(arch, session.model().architecture, g);
+  const engine::SafetensorsReader optim = checkpoint.part("optim");
+  read_set(optim, session.model().optimizer.momentum(), "momentum.");
+  for (const ArchOptimizer::State& state : session.model().arch_optimizer->state()) {
+    const std::vector<float> values =
+        read_tensor(optim, "arch." + state.name, {static_cast<std::int64_t>(state.values.size())});
+    std::ranges::copy(values, state.values.begin());
+  }
+  session.model().arch_optimizer->set_steps(arch_steps);
   return progress;
 }
 

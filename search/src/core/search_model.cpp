@@ -37,7 +37,7 @@ Support heaviest_support(const Space& space, const Architecture& architecture, P
 
 }  // namespace
 
-SearchModel::SearchModel(const SearchConfig& config_, const NetworkConfig& network)
+SearchModel::SearchModel(const SearchConfig& config_, const NetworkConfig& network, std::int64_t stage)
     : config(checked(config_)),
       ctx(Context::cpu(static_cast<int>(config.threads))),
       space(make_part(spaces(), parse_part(config.space))),
@@ -50,7 +50,6 @@ SearchModel::SearchModel(const SearchConfig& config_, const NetworkConfig& netwo
       arch_optimizer(make_part(arch_optimizers(), parse_part(config.arch_optimizer))),
       bilevel(make_part(bilevel_steps(), parse_part(config.bilevel))),
       discretisation(make_part(discretisations(), parse_part(config.discretisation))),
-      schedule_controllers(make_parts(controllers(), config.controllers)),
       weights(net.tables().parameters),
       states(net.tables().states),
       optimizer(net.tables().parameters, {.momentum = config.momentum, .weight_decay = config.weight_decay}),
@@ -68,13 +67,14 @@ SearchModel::SearchModel(const SearchConfig& config_, const NetworkConfig& netwo
             .arch_grad_clip = config.arch_grad_clip,
             .rates = std::vector<float>(net.transforms().size(), 0.0F),
             .seed = static_cast<std::uint64_t>(config.seed)} {
-  const auto seed = static_cast<std::uint64_t>(config.seed);
+  // Another stage draws anew: seeds of searches are counted from 0, so these meet none of them.
+  const std::uint64_t seed = static_cast<std::uint64_t>(config.seed) + (static_cast<std::uint64_t>(stage) << 48);
   weights.initialise(seed);
   states.initialise(seed);
   architecture.initialise(seed);
   arch_optimizer->prepare(architecture.parameters().size());
   bilevel_bytes_ = bilevel->prepare(net.tables(), architecture.parameters().size());
-  static_cast<void>(begin_epoch(0));
+  begin_epoch(0, schedule_of(config, {}, 0));
 }
 
 void SearchModel::prepare_weight_step(std::int64_t batch) {
@@ -102,14 +102,7 @@ std::size_t SearchModel::bytes() const {
   return arrays * weights.flat().size_bytes() + states.flat().size_bytes() + bilevel_bytes_;
 }
 
-Schedule SearchModel::begin_epoch(std::int64_t epoch) {
-  Schedule schedule{.learning_rate = config.learning_rate,
-                    .weight_decay = config.weight_decay,
-                    .batch_size = config.batch_size,
-                    .stage_end = config.epochs,
-                    .layers = config.layers};
-  for (const auto& controller : schedule_controllers)
-    controller->begin_epoch(config, epoch, schedule);
+void SearchModel::begin_epoch(std::int64_t epoch, const Schedule& schedule) {
   state.learning_rate = schedule.learning_rate;
   state.optimizer.set_weight_decay(schedule.weight_decay);
   state.update_alpha = schedule.update_alpha;
@@ -125,7 +118,6 @@ Schedule SearchModel::begin_epoch(std::int64_t epoch) {
     if (transform.adds_term()) extras.push_back(rate);
   }
   architecture.set_extras(extras);
-  return schedule;
 }
 
 Genotype SearchModel::genotype() {

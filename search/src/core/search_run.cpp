@@ -46,24 +46,24 @@ class Run {
       : session_(session),
         folder_(folder),
         observer_(observer),
-        checkpoints_(folder, static_cast<int>(session.model.config.keep_checkpoints)),
+        checkpoints_(folder, static_cast<int>(session.config.keep_checkpoints)),
         metrics_(folder / "metrics.jsonl", progress.metrics_lines),
         log_(folder / "log.txt", progress.log_lines),
         progress_(progress) {
     // Noise is keyed by the last step taken, also right after resuming.
-    if (progress_.global_step > 0) session_.model.state.step = static_cast<std::uint32_t>(progress_.global_step - 1);
+    if (progress_.global_step > 0) session_.model().state.step = static_cast<std::uint32_t>(progress_.global_step - 1);
   }
 
   SearchOutcome run() {
     SearchOutcome outcome;
     if (progress_.global_step == 0) {
       log(fmt::format("param size = {:.6f}MB",
-                      static_cast<double>(session_.model.net.tables().parameters->count()) / 1e6));
+                      static_cast<double>(session_.model().net.tables().parameters->count()) / 1e6));
     }
-    while (progress_.epoch < session_.model.config.epochs && progress_.stopped_with.empty()) {
+    while (progress_.epoch < session_.config.epochs && progress_.stopped_with.empty()) {
       if (!run_epoch()) {
         outcome.global_step = progress_.global_step;
-        outcome.genotype = session_.model.genotype();
+        outcome.genotype = session_.model().genotype();
         outcome.valid_top1 = not_measured;
         return outcome;
       }
@@ -71,8 +71,8 @@ class Run {
     outcome.finished = true;
     outcome.global_step = progress_.global_step;
     outcome.genotype =
-        progress_.stopped_with.empty() ? session_.model.genotype() : parse_genotype(progress_.stopped_with);
-    outcome.valid_top1 = session_.model.config.validate ? progress_.valid_top1 : not_measured;
+        progress_.stopped_with.empty() ? session_.model().genotype() : parse_genotype(progress_.stopped_with);
+    outcome.valid_top1 = session_.config.validate ? progress_.valid_top1 : not_measured;
     outcome.files = write_outputs(folder_, outcome.genotype);
     outcome.files.push_back(folder_ / "metrics.jsonl");
     outcome.files.push_back(folder_ / "log.txt");
@@ -83,12 +83,12 @@ class Run {
   /// The rest of the present epoch. False if the observer stopped it.
   bool run_epoch() {
     const auto start = std::chrono::steady_clock::now();
-    const Schedule schedule = session_.model.begin_epoch(progress_.epoch);
+    const Schedule schedule = session_.begin_epoch(progress_.epoch);
     updates_alpha_ = schedule.update_alpha;
     if (progress_.step == 0) {
       progress_.train = {};
       log(fmt::format("epoch {} lr {:e}", progress_.epoch, schedule.learning_rate));
-      log("genotype = " + to_text(session_.model.genotype()));
+      log("genotype = " + to_text(session_.model().genotype()));
     }
     const std::int64_t first_step = progress_.step;
     const std::int64_t steps = session_.steps();
@@ -98,7 +98,7 @@ class Run {
         save(log_.lines());
         return false;
       }
-      const std::int64_t every = session_.model.config.checkpoint_steps;
+      const std::int64_t every = session_.config.checkpoint_steps;
       if (every > 0 && progress_.step < steps && progress_.global_step % every == 0) save(log_.lines());
     }
     const double seconds = seconds_since(start);
@@ -106,12 +106,12 @@ class Run {
   }
 
   void step() {
-    SearchState& state = session_.model.state;
+    SearchState& state = session_.model().state;
     state.step = static_cast<std::uint32_t>(progress_.global_step);
-    state.update_alpha = updates_alpha_ && progress_.step % session_.model.config.arch_every == 0;
-    const engine::Batch train = session_.train_loader.get(progress_.epoch, progress_.step);
-    const engine::Batch arch = session_.arch_loader.get(progress_.epoch, progress_.step);
-    const BilevelStep::Result result = session_.model.bilevel->step(state, train, arch);
+    state.update_alpha = updates_alpha_ && progress_.step % session_.config.arch_every == 0;
+    const engine::Batch train = session_.train_loader().get(progress_.epoch, progress_.step);
+    const engine::Batch arch = session_.arch_loader().get(progress_.epoch, progress_.step);
+    const BilevelStep::Result result = session_.model().bilevel->step(state, train, arch);
     Meter& meter = progress_.train;
     meter.add(result.train_loss, result.train_logits, train.labels);
     const StepReport report{.epoch = progress_.epoch,
@@ -120,7 +120,7 @@ class Run {
                             .loss = meter.loss(),
                             .top1 = meter.top1(),
                             .top5 = meter.top5()};
-    if (progress_.step % session_.model.config.report_freq == 0) {
+    if (progress_.step % session_.config.report_freq == 0) {
       log(fmt::format("train {:03d} {:e} {:f} {:f}", report.step, report.loss, report.top1, report.top5));
       metrics_.write("train", {{"epoch", report.epoch},
                                {"step", report.step},
@@ -138,7 +138,7 @@ class Run {
 
   /// A run could never go on from a checkpoint with such weights.
   void check_weights() const {
-    if (!std::isfinite(kernels::squared_norm(session_.model.ctx, session_.model.weights.flat()))) {
+    if (!std::isfinite(kernels::squared_norm(session_.model().ctx, session_.model().weights.flat()))) {
       throw NumericalError(fmt::format(
           "a weight is not finite after step {}; lower the learning rate or clip the gradient", progress_.global_step));
     }
@@ -149,10 +149,10 @@ class Run {
     Meter meter;
     const std::int64_t steps = session_.validation_steps();
     for (std::int64_t i = 0; i < steps; ++i) {
-      const engine::Batch batch = session_.validation_loader.get(0, i);
-      const Supernet::Result& result = session_.model.validate(batch);
+      const engine::Batch batch = session_.validation_loader().get(0, i);
+      const Supernet::Result& result = session_.model().validate(batch);
       meter.add(result.loss, result.logits, batch.labels);
-      if (i % session_.model.config.report_freq == 0) {
+      if (i % session_.config.report_freq == 0) {
         log(fmt::format("valid {:03d} {:e} {:f} {:f}", i, meter.loss(), meter.top1(), meter.top5()));
       }
       observer_.on_validation(i, steps);
@@ -166,7 +166,7 @@ class Run {
     const std::uint64_t log_lines = log_.lines();
     log(fmt::format("train_acc {:f}", progress_.train.top1()));
     EpochReport report;
-    report.genotype = session_.model.genotype();
+    report.genotype = session_.model().genotype();
     report.epoch = progress_.epoch;
     report.learning_rate = schedule.learning_rate;
     report.train_loss = progress_.train.loss();
@@ -174,7 +174,7 @@ class Run {
     report.seconds = seconds;
     report.valid_loss = not_measured;
     report.valid_top1 = not_measured;
-    if (session_.model.config.validate) {
+    if (session_.config.validate) {
       save(log_lines);  // validation may take long; a resumed run begins with it
       const std::optional<Meter> valid = validate();
       if (!valid) return false;
@@ -194,15 +194,15 @@ class Run {
                            {"valid_top1", report.valid_top1},
                            {"steps_per_second", steps_per_second},
                            {"genotype", to_text(report.genotype)}};
-    session_.model.state.relax(Phase::expected);
-    const auto shares = session_.model.architecture.shares();
+    session_.model().state.relax(Phase::expected);
+    const auto shares = session_.model().architecture.shares();
     for (std::size_t g = 0; g < shares.size(); ++g) {
       const float* values = shares[g].f32();
-      record.emplace_back("mix_" + session_.model.architecture.groups()[g].name,
+      record.emplace_back("mix_" + session_.model().architecture.groups()[g].name,
                           std::vector<double>(values, values + shares[g].elements()));
     }
     metrics_.write("epoch", record);
-    progress_.valid_top1 = session_.model.config.validate ? report.valid_top1 : 0.0;
+    progress_.valid_top1 = session_.config.validate ? report.valid_top1 : 0.0;
     run_controllers(schedule, report);
     ++progress_.epoch;
     progress_.step = 0;
@@ -214,19 +214,19 @@ class Run {
 
   /// What controllers decide at the end of an epoch.
   void run_controllers(const Schedule& schedule, const EpochReport& report) {
-    SearchModel& model = session_.model;
-    EpochEnd end{.config = model.config,
+    SearchModel& model = session_.model();
+    EpochEnd end{.config = session_.config,
                  .epoch = progress_.epoch,
                  .schedule = schedule,
                  .state = model.state,
                  .space = *model.space,
                  .genotype = report.genotype,
                  .valid_top1 = report.valid_top1,
-                 .arch_batch = [&](std::int64_t i) { return session_.validation_loader.get(0, i); },
+                 .arch_batch = [&](std::int64_t i) { return session_.validation_loader().get(0, i); },
                  .log = [&](const std::string& line) { log(line); },
                  .stop_with = {},
                  .roll_back_to = {}};
-    for (const auto& controller : model.schedule_controllers) {
+    for (const auto& controller : session_.controllers) {
       model.state.relax(Phase::expected);
       controller->end_epoch(end);
     }
@@ -298,7 +298,7 @@ SearchOutcome run_search(const SearchConfig& config, const std::filesystem::path
     }
   }
   observer.on_plan(session.plan());
-  session.model.net.allocate();
+  session.model().net.allocate();
   engine::write_text_atomically(folder.path() / "config.json", to_json(config) + "\n");
   return Run(session, folder.path(), progress, observer).run();
 }

@@ -9,6 +9,7 @@
 #include <array>
 #include <iterator>
 #include <numeric>
+#include <utility>
 
 namespace dnas::search {
 
@@ -18,12 +19,25 @@ engine::Dataset open_dataset(const SearchConfig& config) {
   return engine::datasets().at(config.dataset).open({config.data, static_cast<std::uint64_t>(config.seed)});
 }
 
-NetworkConfig network_config(const SearchConfig& config, const engine::Dataset& dataset) {
+NetworkConfig network_config(const SearchConfig& config, const Schedule& schedule, const engine::Dataset& dataset) {
   return {.init_channels = config.init_channels,
-          .layers = static_cast<int>(config.layers),
+          .layers = static_cast<int>(schedule.layers),
           .classes = dataset.classes,
-          .batch = config.batch_size,
+          .batch = schedule.batch_size,
           .image = dataset.train.image};
+}
+
+/// The configuration with what the schedule changes of its parts.
+SearchConfig of_stage(SearchConfig config, const Schedule& schedule) {
+  if (schedule.channel_divisor == 0) return config;
+  for (const PartChoice& choice : parse_parts(config.transforms)) {
+    if (choice.name != "partial_channel")
+      throw ConfigError(fmt::format("stages with channel divisors need transforms 'partial_channel' alone, not '{}'",
+                                    config.transforms));
+  }
+  config.transforms =
+      schedule.channel_divisor == 1 ? "none" : fmt::format("partial_channel(k={})", schedule.channel_divisor);
+  return config;
 }
 
 /// The first part of the training images is for the weights, the rest for alpha, as in the official code.
@@ -41,9 +55,9 @@ std::vector<std::int64_t> split(const SearchConfig& config, const engine::Datase
   return indices;
 }
 
-engine::LoaderOptions loader_options(const SearchConfig& config) {
+engine::LoaderOptions loader_options(const SearchConfig& config, const Schedule& schedule) {
   engine::LoaderOptions options;
-  options.batch_size = config.batch_size;
+  options.batch_size = schedule.batch_size;
   options.augment = config.augment;
   options.cutout_length = config.cutout ? static_cast<int>(config.cutout_length) : 0;
   options.seed = static_cast<std::uint64_t>(config.seed);
@@ -51,16 +65,16 @@ engine::LoaderOptions loader_options(const SearchConfig& config) {
 }
 
 /// Architecture steps take an independent random batch each, not a pass through their split.
-engine::LoaderOptions arch_options(const SearchConfig& config) {
-  engine::LoaderOptions options = loader_options(config);
+engine::LoaderOptions arch_options(const SearchConfig& config, const Schedule& schedule) {
+  engine::LoaderOptions options = loader_options(config, schedule);
   options.independent = true;
   options.order_stream = Stream::arch_data_order;
   options.augmentation_stream = Stream::arch_augmentation;
   return options;
 }
 
-engine::LoaderOptions validation_options(const SearchConfig& config) {
-  engine::LoaderOptions options = loader_options(config);
+engine::LoaderOptions validation_options(const SearchConfig& config, const Schedule& schedule) {
+  engine::LoaderOptions options = loader_options(config, schedule);
   options.shuffle = false;
   options.augment = false;
   options.cutout_length = 0;
@@ -69,44 +83,78 @@ engine::LoaderOptions validation_options(const SearchConfig& config) {
 
 }  // namespace
 
-Session::Session(const SearchConfig& config)
-    : dataset(open_dataset(checked(config))),
-      model(config, network_config(config, dataset)),
-      train_loader(dataset, dataset.train, split(config, dataset, true), loader_options(config)),
-      arch_loader(dataset, dataset.train, split(config, dataset, false), arch_options(config)),
-      validation_loader(dataset, dataset.train, split(config, dataset, false), validation_options(config)) {
-  model.net.set_memory_budget(arena_budget(config, model.bytes() + data_bytes()));
-  for (const std::int64_t batch : train_loader.batch_sizes(steps())) {
-    model.prepare_weight_step(batch);
-    for (const std::int64_t arch_batch : arch_loader.batch_sizes(steps()))
-      model.prepare_arch_step(batch, arch_batch);
+Session::Session(const SearchConfig& config_)
+    : config(checked(config_)),
+      dataset(open_dataset(config)),
+      controllers(make_parts(search::controllers(), config.controllers)),
+      schedule_(schedule_of(config, controllers, 0)) {
+  build_model();
+  build_loaders();
+  prepare();
+  model_->begin_epoch(0, schedule_);
+}
+
+Schedule Session::begin_epoch(std::int64_t epoch) {
+  const Schedule before = std::exchange(schedule_, schedule_of(config, controllers, epoch));
+  const bool other_network = !schedule_.same_network(before);
+  const bool other_batches = schedule_.batch_size != before.batch_size;
+  if (other_network) build_model();
+  if (other_batches) build_loaders();
+  if (other_network || other_batches) prepare();
+  model_->begin_epoch(epoch, schedule_);
+  return schedule_;
+}
+
+void Session::build_model() {
+  std::vector<std::vector<std::uint8_t>> present;
+  for (std::size_t g = 0; model_ && g < model_->architecture.groups().size(); ++g)
+    present.emplace_back(model_->architecture.present(g).begin(), model_->architecture.present(g).end());
+  model_.reset();  // before the next one takes memory
+  model_ = std::make_unique<SearchModel>(of_stage(config, schedule_), network_config(config, schedule_, dataset),
+                                         schedule_.stage);
+  for (std::size_t g = 0; g < present.size(); ++g)
+    model_->architecture.set_present(g, present[g]);
+}
+
+void Session::build_loaders() {
+  loaders_.reset();
+  loaders_ = std::unique_ptr<Loaders>(new Loaders{
+      engine::Loader(dataset, dataset.train, split(config, dataset, true), loader_options(config, schedule_)),
+      engine::Loader(dataset, dataset.train, split(config, dataset, false), arch_options(config, schedule_)),
+      engine::Loader(dataset, dataset.train, split(config, dataset, false), validation_options(config, schedule_))});
+}
+
+void Session::prepare() {
+  model_->net.set_memory_budget(arena_budget(config, model_->bytes() + data_bytes()));
+  for (const std::int64_t batch : train_loader().batch_sizes(steps())) {
+    model_->prepare_weight_step(batch);
+    for (const std::int64_t arch_batch : arch_loader().batch_sizes(steps()))
+      model_->prepare_arch_step(batch, arch_batch);
   }
-  if (config.validate) {
-    for (const std::int64_t batch : validation_loader.batch_sizes(validation_steps()))
-      model.prepare_validation(batch);
-  }
+  if (!config.validate) return;
+  for (const std::int64_t batch : validation_loader().batch_sizes(validation_steps()))
+    model_->prepare_validation(batch);
 }
 
 std::size_t Session::data_bytes() const {
-  return dataset.train.pixels.size() + dataset.test.pixels.size() + train_loader.bytes() + arch_loader.bytes() +
-         validation_loader.bytes();
+  return dataset.train.pixels.size() + dataset.test.pixels.size() + loaders_->bytes();
 }
 
 SearchPlan Session::plan() const {
   SearchPlan plan;
-  plan.memory.activations = model.net.arena_bytes();
-  plan.memory.weights = model.bytes();
+  plan.memory.activations = model_->net.arena_bytes();
+  plan.memory.weights = model_->bytes();
   plan.memory.data = data_bytes();
-  plan.parameters = model.net.tables().parameters->count();
-  for (const Architecture::Tensor& tensor : model.architecture.tensors())
+  plan.parameters = model_->net.tables().parameters->count();
+  for (const Architecture::Tensor& tensor : model_->architecture.tensors())
     plan.alphas += tensor.values.elements();
   plan.steps_per_epoch = steps();
-  plan.epochs = model.config.epochs;
-  plan.train_images = train_loader.images();
-  plan.arch_images = validation_loader.images();
-  plan.nodes = model.net.nodes();
-  plan.recomputed = model.net.recomputed();
-  plan.threads = model.ctx.threads();
+  plan.epochs = config.epochs;
+  plan.train_images = train_loader().images();
+  plan.arch_images = validation_loader().images();
+  plan.nodes = model_->net.nodes();
+  plan.recomputed = model_->net.recomputed();
+  plan.threads = model_->ctx.threads();
   return plan;
 }
 

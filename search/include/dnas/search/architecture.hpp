@@ -51,6 +51,8 @@ class Architecture {
   [[nodiscard]] std::span<const std::uint8_t> present(std::size_t group) const { return present_[group]; }
   /// @throws ConfigError if it never was there
   void set_present(std::size_t group, std::int64_t edge, std::int64_t candidate, bool present);
+  /// All flags of a group. @throws ShapeError if they are not as many; ConfigError as above
+  void set_present(std::size_t group, std::span<const std::uint8_t> present);
 
   /// Coefficients of the extra columns, for every edge. @throws ShapeError if they are not as many
   void set_extras(std::span<const double> coefficients);

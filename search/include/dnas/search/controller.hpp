@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,12 +26,18 @@ struct Schedule {
 
   /// The part of the search that the epoch belongs to: [first epoch, last epoch). Rates of transforms, perturbations
   /// and loss terms run over it.
+  std::int64_t stage = 0;
   std::int64_t stage_begin = 0;
   std::int64_t stage_end = 1;
 
-  /// The network of the epoch. Where it differs from the one before, the supernet is built anew.
+  /// The network of the epoch. Where it or the stage differs from the one before, the supernet is built and initialised
+  /// anew; which candidates are present is all that stays.
   std::int64_t layers = 0;
-  std::int64_t channel_divisor = 0;  ///< of the transform partial_channel; 0: as that says
+  std::int64_t channel_divisor = 0;  ///< k of the transform partial_channel; 0: as that says
+
+  [[nodiscard]] bool same_network(const Schedule& other) const noexcept {
+    return stage == other.stage && layers == other.layers && channel_divisor == other.channel_divisor;
+  }
 };
 
 /// What a controller sees after an epoch, and what it may do.
@@ -73,6 +81,11 @@ class Controller {
  protected:
   virtual void do_begin_epoch(const SearchConfig& /*config*/, std::int64_t /*epoch*/, Schedule& /*schedule*/) const {}
 };
+
+using Controllers = std::span<const std::unique_ptr<Controller>>;
+
+/// The schedule of an epoch: the configuration's, adjusted by each controller in turn.
+[[nodiscard]] Schedule schedule_of(const SearchConfig& config, Controllers controllers, std::int64_t epoch);
 
 void register_controllers(Registry<Component<Controller>>& registry);
 [[nodiscard]] const Registry<Component<Controller>>& controllers();

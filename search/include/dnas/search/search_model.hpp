@@ -23,11 +23,12 @@ namespace dnas::search {
 /// The moving parts of a search but for its data, made from a configuration and initialised. Allocates no activations.
 class SearchModel {
  public:
+  /// `stage` makes the initial values of another stage others.
   /// @throws ConfigError listing every problem of the configuration; as Space::build_supernet
-  SearchModel(const SearchConfig& config, const NetworkConfig& network);
+  SearchModel(const SearchConfig& config, const NetworkConfig& network, std::int64_t stage = 0);
 
-  /// Sets the learning rate and everything else that depends on the epoch. Returns the schedule.
-  Schedule begin_epoch(std::int64_t epoch);
+  /// Sets the learning rate and everything else that depends on the epoch.
+  void begin_epoch(std::int64_t epoch, const Schedule& schedule);
 
   /// Plans what steps evaluate on batches of this size, of either split.
   void prepare_weight_step(std::int64_t batch);
@@ -53,7 +54,6 @@ class SearchModel {
   std::unique_ptr<ArchOptimizer> arch_optimizer;
   std::unique_ptr<BilevelStep> bilevel;
   std::unique_ptr<const Discretisation> discretisation;
-  std::vector<std::unique_ptr<Controller>> schedule_controllers;
   engine::ParameterSet weights;
   engine::ParameterSet states;
   engine::Sgd optimizer;
