@@ -144,16 +144,16 @@ Json family_json(const Family& family) {
   return list;
 }
 
-/// All settings of a method with what they mean, as read_yaml_config() reads them.
+/// All settings of a method, each below what it means, as read_yaml_config() reads them.
 void print_method_yaml(const search::Method& method) {
   fmt::print("# {}: {}\n# source: {}\n", method.name, method.help, method.source);
   std::string group;
   for (const search::ConfigField& field : search::config_fields()) {
-    if (field.group != group) fmt::print("\n# {}\n", field.group);
+    if (field.group != group) fmt::print("\n# == {} ==\n", field.group);
     group = field.group;
     // The name belongs to the recipe, whatever its settings say.
     const std::string value = field.name == "method" ? method.name : field_text(field, method.defaults);
-    fmt::print("{}: {}  # {}\n", field.name, yaml_scalar(value), field.help);
+    fmt::print("# {}\n{}: {}\n", field.help, field.name, yaml_scalar(value));
   }
 }
 

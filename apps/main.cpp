@@ -28,6 +28,7 @@ constexpr std::array verbs = {
     Verb{"list", "List methods, spaces, data sets, genotypes and the parts that methods are made of", run_list_verb},
     Verb{"probe", "Evaluate a supernet once on given tensors and write loss and gradients", run_probe_verb},
     Verb{"bench", "Measure the steps of a search on random images: time, memory, time per operation", run_bench_verb},
+    Verb{"query", "Look architectures of NAS-Bench-201 up in a table of accuracies", run_query_verb},
 };
 
 std::string help_text() {

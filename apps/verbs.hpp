@@ -13,5 +13,6 @@ namespace dnas::apps {
 [[nodiscard]] ExitCode run_list_verb(const Arguments& arguments, Messages& messages);
 [[nodiscard]] ExitCode run_probe_verb(const Arguments& arguments, Messages& messages);
 [[nodiscard]] ExitCode run_bench_verb(const Arguments& arguments, Messages& messages);
+[[nodiscard]] ExitCode run_query_verb(const Arguments& arguments, Messages& messages);
 
 }  // namespace dnas::apps

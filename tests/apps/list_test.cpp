@@ -10,11 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <sstream>
 
 namespace dnas::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 using Json = nlohmann::json;
 
 TEST(List, EverythingIsListed) {
@@ -62,6 +64,23 @@ TEST(List, UnknownMethodNamesTheChoices) {
   const auto result = dnas({"list", "--method", "darts-v9"});
   EXPECT_EQ(result.code, 78);
   EXPECT_THAT(result.err, HasSubstr("darts-v1"));
+}
+
+TEST(List, YamlOfAMethodNamesItsSourceAndExplainsEverySetting) {
+  for (const search::Method& method : search::methods().entries()) {
+    const auto result = dnas({"list", "--method", method.name, "--yaml"});
+    ASSERT_EQ(result.code, 0) << result.err;
+    EXPECT_THAT(result.out,
+                StartsWith("# " + method.name + ": " + method.help + "\n# source: " + method.source + "\n"));
+    for (const search::ConfigField& field : search::config_fields())
+      EXPECT_THAT(result.out, HasSubstr("\n# " + field.help + "\n" + field.name + ": "));
+    // Besides comments and empty lines there is one line for each setting.
+    std::istringstream lines(result.out);
+    std::size_t settings = 0;
+    for (std::string line; std::getline(lines, line);)
+      settings += line.empty() || line.front() == '#' ? 0 : 1;
+    EXPECT_EQ(settings, search::config_fields().size());
+  }
 }
 
 // Only the data set is changed, to one that needs no files.

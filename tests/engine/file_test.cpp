@@ -2,6 +2,7 @@
 
 #include "dnas/kernels/error.hpp"
 #include "support/child_process.hpp"
+#include "support/idx_files.hpp"
 #include "support/temp_folder.hpp"
 #include "support/throws.hpp"
 
@@ -52,6 +53,34 @@ TEST(ReadText, RefusesMoreThanTheLimit) {
 
 TEST(ReadText, EndlessDeviceStopsAtTheLimit) {
   EXPECT_THROW((void)read_text("/dev/zero", 1000), DataError);
+}
+
+TEST(ReadUnpackedText, GivesTheContentOfPlainAndOfGzipFiles) {
+  const TempFolder folder;
+  for (const std::size_t size : {0U, 1U, 65'536U, 65'537U, 1'000'003U}) {
+    spill(folder / "text", pattern(size));
+    EXPECT_EQ(read_unpacked_text(folder / "text"), pattern(size)) << size;
+    spill(folder / "text.gz", test::gzipped(pattern(size)));
+    EXPECT_EQ(read_unpacked_text(folder / "text.gz"), pattern(size)) << size;
+  }
+}
+
+TEST(ReadUnpackedText, TheLimitCountsWhatIsPacked) {
+  const TempFolder folder;
+  spill(folder / "zeros.gz", test::gzipped(std::string(1'000'000, '\0')));
+  EXPECT_EQ(read_unpacked_text(folder / "zeros.gz", 1'000'000).size(), 1'000'000U);
+  EXPECT_THAT(message_of<DataError>([&] { (void)read_unpacked_text(folder / "zeros.gz", 999'999); }),
+              AllOf(HasSubstr((folder / "zeros.gz").string()), HasSubstr("999999 bytes")));
+}
+
+TEST(ReadUnpackedText, RefusesADamagedStream) {
+  const TempFolder folder;
+  std::string packed = test::gzipped(pattern(10'000));
+  spill(folder / "cut.gz", std::string_view(packed).substr(0, packed.size() - 1));
+  EXPECT_THROW((void)read_unpacked_text(folder / "cut.gz"), DataError);
+  packed[packed.size() - 6] = static_cast<char>(packed[packed.size() - 6] ^ 1);  // of the checksum
+  spill(folder / "bad.gz", packed);
+  EXPECT_THROW((void)read_unpacked_text(folder / "bad.gz"), DataError);
 }
 
 TEST(ReadText, SaysWhatIsMissing) {

@@ -15,6 +15,8 @@ namespace {
 constexpr int gzip_window_bits = 15 + 16;  // zlib's way to say: the largest window, in a gzip frame
 /// Deflate cannot expand a byte to more than this many.
 constexpr std::uint64_t max_expansion = 1032;
+/// Content that is unpacked at first where nobody said how much there is.
+constexpr std::size_t first_piece = std::size_t{64} << 10;
 
 class Inflater {
  public:
@@ -88,6 +90,21 @@ Bytes inflate_start(std::span<const std::uint8_t> compressed, std::size_t count,
   Bytes content(count);
   content.resize(Inflater(compressed, name).read(content));
   return content;
+}
+
+Bytes inflate_all(std::span<const std::uint8_t> compressed, std::uint64_t limit, std::string_view name) {
+  Inflater inflater(compressed, name);
+  Bytes content;
+  for (;;) {
+    const std::size_t old_size = content.size();
+    content.resize(static_cast<std::size_t>(std::min<std::uint64_t>(limit + 1, 2 * old_size + first_piece)));
+    const std::size_t count = inflater.read(std::span(content).subspan(old_size));
+    const bool more = old_size + count == content.size();
+    content.resize(old_size + count);
+    if (content.size() > limit)
+      throw DataError(fmt::format("{}: holds more than the {} bytes that are read of such a file", name, limit));
+    if (!more && inflater.at_end()) return content;
+  }
 }
 
 Bytes inflate_exactly(std::span<const std::uint8_t> compressed, std::uint64_t count, std::string_view name) {

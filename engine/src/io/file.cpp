@@ -1,5 +1,6 @@
 #include "dnas/engine/file.hpp"
 
+#include "data/gzip.hpp"
 #include "dnas/kernels/error.hpp"
 #include "io/hash.hpp"
 #include "io/posix.hpp"
@@ -37,6 +38,14 @@ std::string read_text(const std::filesystem::path& path, std::uint64_t limit) {
     }
     if (count < free.size()) return text;
   }
+}
+
+std::string read_unpacked_text(const std::filesystem::path& path, std::uint64_t limit) {
+  std::string stored = read_text(path, limit);
+  const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(stored.data()), stored.size());
+  if (!data::is_gzip(bytes)) return stored;
+  const data::Bytes content = data::inflate_all(bytes, limit, path.string());
+  return {content.begin(), content.end()};
 }
 
 void write_text_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -1,5 +1,7 @@
 #include "io/hash.hpp"
 
+#include "dnas/engine/file.hpp"
+
 #include <fmt/core.h>
 
 #include <new>

@@ -22,7 +22,4 @@ class Hasher {
   std::unique_ptr<void, Free> state_;
 };
 
-/// XXH3-128 of a block.
-[[nodiscard]] std::string hash_of(std::span<const std::byte> bytes);
-
 }  // namespace dnas::engine

@@ -1,7 +1,7 @@
 #include "io/manifest.hpp"
 
+#include "dnas/engine/file.hpp"
 #include "dnas/kernels/error.hpp"
-#include "io/hash.hpp"
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
