@@ -41,7 +41,7 @@ constexpr const char* examples =
 
 /// A published name, a file, or the text itself.
 Genotype read_genotype(const std::string& what) {
-  if (what.find_first_of("({") != std::string::npos) return search::parse_genotype(what);
+  if (what.find_first_of("({|") != std::string::npos) return search::parse_genotype(what);
   for (const std::string& name : search::published_genotype_names()) {
     if (name == what) return search::published_genotype(name);
   }
@@ -70,9 +70,9 @@ void print_groups(const Space& space) {
 }
 
 void print_cells(const Genotype& genotype) {
-  for (const auto& [name, cell] : {std::pair{"normal", &genotype.normal}, std::pair{"reduce", &genotype.reduce}}) {
-    fmt::print("{} cell: {} edges, output of states {}\n", name, cell->edges.size(), states_text(cell->concat));
-    for (const search::GenotypeEdge& edge : cell->edges)
+  for (const auto& [name, cell] : genotype.cells) {
+    fmt::print("{} cell: {} edges, output of states {}\n", name, cell.edges.size(), states_text(cell.concat));
+    for (const search::GenotypeEdge& edge : cell.edges)
       fmt::print("  {} -> {}  {}\n", edge.from, edge.to, edge.op);
   }
 }

@@ -79,19 +79,10 @@ std::vector<Entry> dataset_entries() {
   return entries;
 }
 
-/// The official text, or JSON on one line where that cannot say it.
-std::string genotype_text(const search::Genotype& genotype) {
-  try {
-    return search::to_text(genotype);
-  } catch (const ConfigError&) {
-    return Json::parse(search::to_json(genotype)).dump();
-  }
-}
-
 std::vector<Entry> genotype_entries() {
   std::vector<Entry> entries;
   for (const std::string& name : search::published_genotype_names())
-    entries.push_back({name, {}, {}, {}, genotype_text(search::published_genotype(name))});
+    entries.push_back({name, {}, {}, {}, search::to_text(search::published_genotype(name))});
   return entries;
 }
 

@@ -207,13 +207,35 @@ TEST(CellNetwork, TheAuxiliaryClassifierNeedsMapsOfEight) {
 
 TEST(CellNetwork, AGenotypeThatIsNotSoundIsRefused) {
   Genotype genotype = published_genotype("DARTS_V2");
-  genotype.normal.edges[3].from = 3;
+  genotype.cell("normal").edges[3].from = 3;
   EXPECT_THAT(message_of<ConfigError>([&] { (void)build_derived(size(4, 3), genotype); }),
               HasSubstr("normal cell: edge 3 comes from state 3"));
   genotype = published_genotype("DARTS_V2");
-  genotype.reduce.edges[4].op = genotype.reduce.edges[5].op = "none";
+  genotype.cell("reduce").edges[4].op = genotype.cell("reduce").edges[5].op = "none";
   EXPECT_THAT(message_of<ConfigError>([&] { (void)build_derived(size(4, 3), genotype); }),
               HasSubstr("cells.1: state 4 has no operation but none"));
+}
+
+TEST(CellNetwork, AGenotypeOfAnotherSpaceIsRefused) {
+  EXPECT_THAT(message_of<ConfigError>([&] { (void)build_derived(size(4, 3), parse_genotype("|skip_connect~0|")); }),
+              HasSubstr("its cells are 'cell', but the network has a cell 'normal'"));
+  Genotype genotype = published_genotype("DARTS_V2");
+  genotype.cells[1].cell = {.edges = {{"skip_connect", 0, 1}}, .concat = {1}, .inputs = 1};
+  EXPECT_THAT(message_of<ConfigError>([&] { (void)build_derived(size(4, 3), genotype); }),
+              HasSubstr("reduce cell: it has 1 inputs, but the network's has 2"));
+  genotype.cells.clear();
+  EXPECT_THAT(message_of<ConfigError>([&] { (void)build_derived(size(4, 3), genotype); }), HasSubstr("no cells"));
+}
+
+// Chu et al. 2020: the output of a cell has as many parts as nodes have edges.
+TEST(CellNetwork, NodesWithoutAValueAreLeftOut) {
+  Genotype genotype = published_genotype("DARTS_V2");
+  genotype.cell("normal") = {.edges = {{"skip_connect", 0, 2}, {"sep_conv_3x3", 3, 4}, {"skip_connect", 1, 5}},
+                             .concat = {2, 3, 4, 5}};
+  const Built built = build_derived(size(4, 3), genotype);
+  EXPECT_EQ(parameters_under(*built.graph, "cells.0._ops."), 0);  // not the one that reads a node without edges
+  // Cell 0 has two parts of 4 channels, which cell 1, of 8 channels, reads: 1x1 convolution and batch norm.
+  EXPECT_EQ(parameters_under(*built.graph, "cells.1.preprocess1."), 2 * 4 * 8 + 2 * 8);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ TEST(Top2, EqualWeightsGiveTheFirstEdgesAndTheFirstOperation) {
       expected.edges.push_back({"max_pool_3x3", 1, node});
     }
     expected.concat = {2, 3, 4, 5};
-    EXPECT_EQ(genotype, (Genotype{expected, expected})) << name;
+    EXPECT_EQ(genotype, (Genotype{{{"normal", expected}, {"reduce", expected}}})) << name;
   }
 }
 
@@ -64,7 +64,7 @@ TEST(Top2, PlantedChoicesComeBack) {
     Mixing mix(*darts, 0.0f);
     for (std::size_t g = 0; g < 2; ++g) {
       const ChoiceGroup& group = darts->choice_groups()[g];
-      CellGenotype& cell = g == 0 ? planted.normal : planted.reduce;
+      CellGenotype& cell = g == 0 ? planted.cell("normal") : planted.cell("reduce");
       for (const GenotypeEdge& edge : cell.edges) {
         const std::size_t row = static_cast<std::size_t>((edge.to - 2) * (edge.to + 1) / 2 + edge.from);
         const auto& names = group.edges[row].candidates;
@@ -85,8 +85,8 @@ TEST(Top2, StrongerEdgesComeFirst) {
   mix.at(0, 5 + 1, 4) = 0.4f;  // node 4, from state 1: sep_conv_3x3
   mix.at(0, 5 + 0, 7) = 0.3f;
   const Genotype genotype = top2()->derive(*darts, mix.views);
-  EXPECT_EQ(genotype.normal.edges[4], (GenotypeEdge{"dil_conv_3x3", 3, 4}));
-  EXPECT_EQ(genotype.normal.edges[5], (GenotypeEdge{"sep_conv_3x3", 1, 4}));
+  EXPECT_EQ(genotype.cell("normal").edges[4], (GenotypeEdge{"dil_conv_3x3", 3, 4}));
+  EXPECT_EQ(genotype.cell("normal").edges[5], (GenotypeEdge{"sep_conv_3x3", 1, 4}));
 }
 
 TEST(Top2, NoneIsNeitherChosenNorCounted) {
@@ -98,8 +98,8 @@ TEST(Top2, NoneIsNeitherChosenNorCounted) {
   mix.at(1, 3, 3) = 0.05f;  // 1 -> 3: skip_connect
   mix.at(1, 4, 5) = 0.04f;  // 2 -> 3: sep_conv_5x5
   const Genotype genotype = top2()->derive(*darts, mix.views);
-  EXPECT_EQ(genotype.reduce.edges[2], (GenotypeEdge{"skip_connect", 1, 3}));
-  EXPECT_EQ(genotype.reduce.edges[3], (GenotypeEdge{"sep_conv_5x5", 2, 3}));
+  EXPECT_EQ(genotype.cell("reduce").edges[2], (GenotypeEdge{"skip_connect", 1, 3}));
+  EXPECT_EQ(genotype.cell("reduce").edges[3], (GenotypeEdge{"sep_conv_5x5", 2, 3}));
 }
 
 TEST(Top2, WeightsOfAnotherShapeAreRefused) {

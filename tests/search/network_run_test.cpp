@@ -109,8 +109,8 @@ TEST(NetworkRun, EveryPublishedCellRuns) {
 // Nodes that are a cell input itself, one of them twice in the output: three slices that must not share their memory.
 TEST(NetworkRun, ANodeMayBeACellInputItself) {
   Genotype genotype = published_genotype("DARTS_V2");
-  genotype.normal = {.edges = {{"skip_connect", 0, 2}, {"skip_connect", 1, 3}, {"skip_connect", 2, 4}},
-                     .concat = {2, 3, 4}};
+  genotype.cell("normal") = {.edges = {{"skip_connect", 0, 2}, {"skip_connect", 1, 3}, {"skip_connect", 2, 4}},
+                             .concat = {2, 3, 4}};
   const Execution run = run_network(build_derived(small_network(4), genotype), 0.0f);
   const TensorView cell = run.output("last_cell");
   ASSERT_EQ(cell.shape, (Shape{2, 2, 2, 3 * 16}));

@@ -57,7 +57,7 @@ bool finds_operation(const SearchConfig& config, std::ostream& report) {
   const double planted = means.at("dil_conv_5x5");
   means.erase("dil_conv_5x5");
   const auto other = std::ranges::max_element(means, {}, &std::pair<const std::string, double>::second);
-  const auto kept = std::ranges::count(outcome.genotype.normal.edges, "dil_conv_5x5", &GenotypeEdge::op);
+  const auto kept = std::ranges::count(outcome.genotype.cell("normal").edges, "dil_conv_5x5", &GenotypeEdge::op);
   report << "seed " << config.seed << ": accuracy " << outcome.valid_top1 << " %, mean weight " << planted
          << ", the next is " << other->first << " with " << other->second << ", kept " << kept << " times\n";
   return outcome.valid_top1 > 80.0 && planted > other->second && kept >= 3;

@@ -132,7 +132,7 @@ ValueId fill_supernet_cell(Graph& graph, const CellFrame& cell, const std::vecto
 }
 
 ValueId fill_derived_cell(Graph& graph, const CellFrame& cell, const CellGenotype& genotype, RandomSource& random) {
-  // By state number; a node without edges, which some methods leave, has no value and no reader.
+  // By state number; a node without edges, which some methods leave, has no value and no reader (pruned()).
   std::vector<ValueId> states = {cell.inputs[0], cell.inputs[1]};
   std::size_t e = 0;
   while (e < genotype.edges.size()) {
@@ -170,10 +170,12 @@ NetworkValues append_cell_supernet(Graph& graph, const NetworkConfig& config, co
                          [&](const CellFrame& cell) { return fill_supernet_cell(graph, cell, groups, mixed); });
 }
 
-NetworkValues append_cell_network(Graph& graph, const NetworkConfig& config, const Genotype& genotype) {
+NetworkValues append_cell_network(Graph& graph, const NetworkConfig& config, const CellGenotype& normal,
+                                  const CellGenotype& reduce) {
   RandomSource random(graph);
+  const CellGenotype cells[2] = {pruned(normal), pruned(reduce)};
   return append_skeleton(graph, config, true, config.auxiliary, [&](const CellFrame& cell) {
-    return fill_derived_cell(graph, cell, cell.reduction ? genotype.reduce : genotype.normal, random);
+    return fill_derived_cell(graph, cell, cells[cell.reduction ? 1 : 0], random);
   });
 }
 

@@ -19,10 +19,10 @@ namespace dnas::search {
 [[nodiscard]] NetworkValues append_cell_supernet(engine::Graph& graph, const NetworkConfig& config,
                                                  const std::vector<ChoiceGroup>& groups, MixedOperations& mixed);
 
-/// Appends the network of a genotype, whose cells must be sound (see cell_problem).
+/// Appends the network of two sound cells (see cell_problem) of two inputs.
 /// @throws ShapeError as above; ConfigError if a node has no operation but none, or the auxiliary classifier does not
 /// fit
 [[nodiscard]] NetworkValues append_cell_network(engine::Graph& graph, const NetworkConfig& config,
-                                                const Genotype& genotype);
+                                                const CellGenotype& normal, const CellGenotype& reduce);
 
 }  // namespace dnas::search

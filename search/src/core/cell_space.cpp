@@ -13,7 +13,7 @@ namespace dnas::search {
 namespace {
 
 ChoiceGroup make_group(const std::string& name, const EdgeCandidates& edges) {
-  ChoiceGroup group{.name = name, .edges = {}, .concat = {}};
+  ChoiceGroup group{.name = name, .edges = {}, .concat = {}, .inputs = 2};
   for (int node = 2; group.edges.size() < edges.size(); ++node) {
     group.concat.push_back(node);
     for (int from = 0; from < node; ++from) {
@@ -36,12 +36,6 @@ ChoiceGroup make_group(const std::string& name, const EdgeCandidates& edges) {
   return group;
 }
 
-void check_cell(const char* name, const CellGenotype& cell) {
-  if (const auto problem = cell_problem(cell)) {
-    throw ConfigError(fmt::format("genotype: {} cell: {}", name, *problem));
-  }
-}
-
 }  // namespace
 
 EdgeCandidates on_every_edge(const std::vector<std::string>& candidates, int nodes) {
@@ -61,9 +55,9 @@ NetworkValues CellSpace::do_build_supernet(engine::Graph& graph, const NetworkCo
 // be trained with it too.
 NetworkValues CellSpace::do_build_derived(engine::Graph& graph, const NetworkConfig& config,
                                           const Genotype& genotype) const {
-  check_cell("normal", genotype.normal);
-  check_cell("reduce", genotype.reduce);
-  return append_cell_network(graph, config, genotype);
+  const CellGenotype& normal = required_cell(genotype, "normal", 2);
+  const CellGenotype& reduce = required_cell(genotype, "reduce", 2);
+  return append_cell_network(graph, config, normal, reduce);
 }
 
 }  // namespace dnas::search

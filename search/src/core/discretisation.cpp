@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <utility>
 
 namespace dnas::search {
 namespace {
@@ -27,16 +28,19 @@ void check_mix(const ChoiceGroup& group, const TensorView& mix) {
 
 Genotype Discretisation::derive(const Space& space, std::span<const TensorView> mix) const {
   const std::vector<ChoiceGroup>& groups = space.choice_groups();
-  if (groups.size() != 2 || groups[0].name != "normal" || groups[1].name != "reduce") {
-    throw ConfigError("discretisation: the space has no pair of cells 'normal' and 'reduce', which a genotype needs");
-  }
   if (mix.size() != groups.size()) {
     throw ShapeError(fmt::format("discretisation: {} matrices of mixing weights, expected {} (one per group)",
                                  mix.size(), groups.size()));
   }
   for (std::size_t i = 0; i < groups.size(); ++i)
     check_mix(groups[i], mix[i]);
-  return {.normal = do_derive(groups[0], mix[0]), .reduce = do_derive(groups[1], mix[1])};
+  Genotype genotype;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    CellGenotype cell = do_derive(groups[i], mix[i]);
+    cell.inputs = groups[i].inputs;
+    genotype.cells.push_back({groups[i].name, std::move(cell)});
+  }
+  return genotype;
 }
 
 }  // namespace dnas::search

@@ -30,10 +30,9 @@ std::string_view operation_colour(std::string_view op) {
   return "#6b737b";
 }
 
-std::string state_label(int state) {
-  if (state == 0) return "c_{k-2}";
-  if (state == 1) return "c_{k-1}";
-  return std::to_string(state - 2);
+std::string state_label(int state, int inputs) {
+  if (state < inputs) return fmt::format("c_{{k-{}}}", inputs - state);
+  return std::to_string(state - inputs);
 }
 
 std::string draw_dot(const CellGenotype& cell, std::string_view title) {
@@ -42,11 +41,13 @@ std::string draw_dot(const CellGenotype& cell, std::string_view title) {
   dot += "  node [shape=box, style=\"rounded,filled\", fillcolor=\"#6b737b\", color=\"#6b737b\", fontcolor=white, ";
   dot += "fontname=\"Helvetica\"];\n";
   dot += "  edge [fontname=\"Helvetica\", fontsize=11];\n";
-  std::set<int> states = {0, 1};
+  std::set<int> states;
+  for (int state = 0; state < cell.inputs; ++state)
+    states.insert(state);
   for (const GenotypeEdge& edge : cell.edges)
     states.insert({edge.from, edge.to});
   for (const int state : states) {
-    fmt::format_to(std::back_inserter(dot), "  s{} [label={}];\n", state, dot_quoted(state_label(state)));
+    fmt::format_to(std::back_inserter(dot), "  s{} [label={}];\n", state, dot_quoted(state_label(state, cell.inputs)));
   }
   dot += "  out [label=\"c_{k}\"];\n";
   for (const GenotypeEdge& edge : cell.edges) {

@@ -9,7 +9,8 @@ namespace dnas::search {
 /// for white letters, light enough to stand out on a dark page.
 [[nodiscard]] std::string_view operation_colour(std::string_view op);
 
-/// What drawings call a state: "c_{k-2}", "c_{k-1}", then the number of the node from 0.
-[[nodiscard]] std::string state_label(int state);
+/// What drawings of a cell with so many inputs call a state: the inputs "c_{k-2}", "c_{k-1}" after the cells they come
+/// from, then the number of the node from 0.
+[[nodiscard]] std::string state_label(int state, int inputs);
 
 }  // namespace dnas::search

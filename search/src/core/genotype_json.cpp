@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <utility>
 
 namespace dnas::search {
 namespace {
@@ -41,7 +42,7 @@ const json& expect_array(std::string_view path, const json& value) {
 }
 
 int state_number(std::string_view path, const json& value) {
-  constexpr int limit = 2 + max_cell_nodes;
+  constexpr int limit = max_cell_inputs + max_cell_nodes;
   // An unsigned number beyond int64 would wrap to a negative one in a signed read.
   if (!value.is_number_unsigned() || value.get<std::uint64_t>() > limit) {
     fail(path, fmt::format("expected an integer from 0 to {}", limit));
@@ -49,8 +50,8 @@ int state_number(std::string_view path, const json& value) {
   return static_cast<int>(value.get<std::uint64_t>());
 }
 
+/// Reads the keys that both schemas have.
 CellGenotype parse_cell(const std::string& path, const json& value) {
-  expect_keys(path, value, {"edges", "concat"});
   CellGenotype cell;
   for (const json& edge : expect_array(path + ".edges", value["edges"])) {
     const std::string at = fmt::format("{}.edges[{}]", path, cell.edges.size());
@@ -66,19 +67,59 @@ CellGenotype parse_cell(const std::string& path, const json& value) {
   return cell;
 }
 
+Genotype parse_schema1(const json& document) {
+  expect_keys("document", document, {"schema", "normal", "reduce"});
+  Genotype genotype;
+  for (const std::string name : {"normal", "reduce"}) {
+    expect_keys(name, document[name], {"edges", "concat"});
+    genotype.cells.push_back({name, parse_cell(name, document[name])});
+  }
+  return genotype;
+}
+
+Genotype parse_schema2(const json& document) {
+  expect_keys("document", document, {"schema", "cells"});
+  Genotype genotype;
+  for (const json& value : expect_array("cells", document["cells"])) {
+    const std::string at = fmt::format("cells[{}]", genotype.cells.size());
+    expect_keys(at, value, {"name", "inputs", "edges", "concat"});
+    if (!value["name"].is_string()) fail(at + ".name", "expected the name of a cell");
+    CellGenotype cell = parse_cell(at, value);
+    cell.inputs = state_number(at + ".inputs", value["inputs"]);
+    genotype.cells.push_back({value["name"].get<std::string>(), std::move(cell)});
+  }
+  return genotype;
+}
+
 }  // namespace
 
-Genotype parse_genotype_json(std::string_view text) {
+Genotype parse_genotype_json(std::string_view text, std::size_t position) {
   json document;
   try {
     document = json::parse(text);
   } catch (const json::parse_error& error) {
-    throw DataError(
-        fmt::format("genotype: not JSON at position {}: {}", error.byte == 0 ? 0 : error.byte - 1, error.what()));
+    throw DataError(fmt::format("genotype: not JSON at position {}: {}",
+                                position + (error.byte == 0 ? 0 : error.byte - 1), error.what()));
   }
-  expect_keys("document", document, {"schema", "normal", "reduce"});
-  if (document["schema"] != 1) fail("schema", fmt::format("expected 1, found {:.40}", document["schema"].dump()));
-  return {.normal = parse_cell("normal", document["normal"]), .reduce = parse_cell("reduce", document["reduce"])};
+  if (!document.contains("schema")) fail("document", "'schema' is missing, expected 1 or 2");
+  if (document["schema"] == 1) return parse_schema1(document);
+  if (document["schema"] == 2) return parse_schema2(document);
+  fail("schema", fmt::format("expected 1 or 2, found {:.40}", document["schema"].dump()));
+}
+
+std::string genotype_json(const Genotype& genotype, int indent) {
+  nlohmann::ordered_json cells = nlohmann::ordered_json::array();
+  for (const auto& [name, cell] : genotype.cells) {
+    nlohmann::ordered_json edges = nlohmann::ordered_json::array();
+    for (const GenotypeEdge& edge : cell.edges)
+      edges.push_back({{"op", edge.op}, {"from", edge.from}, {"to", edge.to}});
+    cells.push_back({{"name", name}, {"inputs", cell.inputs}, {"edges", std::move(edges)}, {"concat", cell.concat}});
+  }
+  return nlohmann::ordered_json{{"schema", 2}, {"cells", std::move(cells)}}.dump(indent);
+}
+
+std::string to_json(const Genotype& genotype) {
+  return genotype_json(genotype, 2) + "\n";
 }
 
 }  // namespace dnas::search

@@ -1,5 +1,7 @@
 #include "core/genotype_check.hpp"
 #include "core/genotype_json.hpp"
+#include "core/nb201_text.hpp"
+#include "core/text_scanner.hpp"
 #include "dnas/kernels/error.hpp"
 #include "dnas/search/candidate.hpp"
 #include "dnas/search/genotype.hpp"
@@ -7,219 +9,190 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
+#include <utility>
 
 namespace dnas::search {
 namespace {
 
-// The largest published genotype has about 700 characters.
-constexpr std::size_t max_length = 65536;
+// The largest published genotype has about 700 characters; JSON of twenty cells has 50000.
+constexpr std::size_t max_length = 262144;
 
-bool is_space(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
-bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
-}
+constexpr int darts_inputs = 2;
 
-// A printable form of a character, for messages.
-std::string shown(char c) {
-  const auto code = static_cast<unsigned char>(c);
-  return code >= 0x20 && code < 0x7f ? fmt::format("'{}'", c) : fmt::format("byte 0x{:02x}", code);
-}
-
-/// Recursive descent without recursion in the grammar, so that no input can exhaust the stack:
-///   genotype: [NAME "="] "Genotype" "(" field {"," field} [","] ")"
+/// The form of DARTS and FairDARTS. Recursive descent without recursion in the grammar, so that no input can exhaust
+/// the stack:
+///   genotype: "Genotype" "(" field {"," field} [","] ")"
 ///   field:    ("normal" | "reduce") "=" edges | ("normal_concat" | "reduce_concat") "=" concat
-///   edges:    "[" [edge {"," edge} [","]] "]"        edge: "(" STRING "," INTEGER [","] ")"
+///   edges:    "[" [edge {"," edge} [","]] "]"
+///   edge:     "(" STRING "," INTEGER [","] ")" | "(" STRING "," INTEGER "," INTEGER [","] ")"
 ///   concat:   "range" "(" INTEGER "," INTEGER ")" | "[" [INTEGER {"," INTEGER} [","]] "]"
-class TextParser {
+/// An edge of two is (operation, from) and two of them belong to each node; an edge of three is (operation, to, from).
+class DartsParser {
  public:
-  explicit TextParser(std::string_view text) : text_(text) {}
+  explicit DartsParser(TextScanner& scanner) : scanner_(scanner) {}
 
   Genotype parse() {
-    std::size_t start = position_;
-    std::string_view word = name("Genotype(...)");
-    if (word != "Genotype") {
-      if (!accept('=')) fail_at(start, "expected 'Genotype' or 'NAME = Genotype'");
-      skip_space();
-      start = position_;
-      word = name("Genotype(...)");
-      if (word != "Genotype") fail_at(start, "expected 'Genotype'");
-    }
-    expect('(');
+    scanner_.expect('(');
     bool seen[4] = {};
-    Genotype genotype;
+    CellGenotype cells[2];
     do {
-      if (peek() == ')') break;
-      parse_field(genotype, seen);
-    } while (accept(','));
-    expect(')');
+      if (scanner_.peek() == ')') break;
+      parse_field(cells, seen);
+    } while (scanner_.accept(','));
+    scanner_.expect(')');
     for (std::size_t i = 0; i < 4; ++i) {
-      if (!seen[i]) fail(fmt::format("'{}' is missing", fields[i]));
+      if (!seen[i]) scanner_.fail(fmt::format("'{}' is missing", fields[i]));
     }
-    skip_space();
-    if (position_ != text_.size()) fail("expected the end");
-    return genotype;
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (numbers_[i] < 2) check_concat(fields[2 * i], cells[i]);
+    }
+    return {{{"normal", std::move(cells[0])}, {"reduce", std::move(cells[1])}}};
   }
 
  private:
   static constexpr std::string_view fields[4] = {"normal", "normal_concat", "reduce", "reduce_concat"};
 
-  void parse_field(Genotype& genotype, bool (&seen)[4]) {
-    skip_space();
-    const std::size_t start = position_;
-    const std::string_view word = name("the name of a field");
+  void parse_field(CellGenotype (&cells)[2], bool (&seen)[4]) {
+    scanner_.skip_space();
+    const std::size_t start = scanner_.position();
+    const std::string_view word = scanner_.name("the name of a field");
     const auto index = static_cast<std::size_t>(std::find(std::begin(fields), std::end(fields), word) - fields);
-    if (index == 4) fail_at(start, "expected normal, normal_concat, reduce or reduce_concat");
-    if (seen[index]) fail_at(start, fmt::format("'{}' is given twice", word));
+    if (index == 4) scanner_.fail_at(start, "expected normal, normal_concat, reduce or reduce_concat");
+    if (seen[index]) scanner_.fail_at(start, fmt::format("'{}' is given twice", word));
     seen[index] = true;
-    expect('=');
-    CellGenotype& cell = index < 2 ? genotype.normal : genotype.reduce;
-    if (index % 2 == 0) {
-      cell.edges = parse_edges();
-    } else {
-      cell.concat = parse_concat();
-    }
+    scanner_.expect('=');
+    if (index % 2 == 0)
+      cells[index / 2].edges = parse_edges(numbers_[index / 2]);
+    else
+      cells[index / 2].concat = parse_concat();
   }
 
-  std::vector<GenotypeEdge> parse_edges() {
+  /// @param numbers  in each tuple
+  std::vector<GenotypeEdge> parse_edges(std::size_t& numbers) {
     std::vector<GenotypeEdge> edges;
-    expect('[');
+    scanner_.expect('[');
     do {
-      if (peek() == ']') break;
-      edges.push_back(parse_edge(2 + static_cast<int>(edges.size() / 2)));
-    } while (accept(','));
-    expect(']');
-    if (edges.size() % 2 != 0) {
-      fail(fmt::format("a list of {} edges ends, expected two edges per node", edges.size()));
+      if (scanner_.peek() == ']') break;
+      edges.push_back(parse_edge(edges, numbers));
+    } while (scanner_.accept(','));
+    scanner_.expect(']');
+    if (numbers == 1 && edges.size() % 2 != 0) {
+      scanner_.fail(fmt::format("a list of {} edges ends, expected two edges per node", edges.size()));
     }
     return edges;
   }
 
-  GenotypeEdge parse_edge(int to) {
-    expect('(');
-    skip_space();
-    std::size_t start = position_;
-    GenotypeEdge edge{.op = std::string(quoted()), .from = 0, .to = to};
-    if (candidates().find(edge.op) == nullptr) {
-      fail_at(start, fmt::format("unknown operation '{}', expected one of {}", edge.op,
-                                 fmt::join(candidates().names(), ", ")));
+  GenotypeEdge parse_edge(const std::vector<GenotypeEdge>& earlier, std::size_t& numbers) {
+    scanner_.expect('(');
+    scanner_.skip_space();
+    const std::size_t start = scanner_.position();
+    GenotypeEdge edge{.op = std::string(scanner_.quoted()), .from = 0, .to = 0};
+    if (candidates().find(edge.op) == nullptr) scanner_.fail_at(start, unknown_operation(edge.op));
+    scanner_.expect(',');
+    Number values[2] = {number(), {}};
+    std::size_t count = 1;
+    if (scanner_.accept(',') && scanner_.peek() != ')') {
+      values[count++] = number();
+      (void)scanner_.accept(',');
     }
-    expect(',');
-    skip_space();
-    start = position_;
-    edge.from = integer();
-    if (edge.from >= to) {
-      fail_at(start,
-              fmt::format("predecessor {}, expected a state before {} (the state of this edge's node)", edge.from, to));
+    scanner_.expect(')');
+    if (numbers != 0 && count != numbers) {
+      scanner_.fail_at(start, fmt::format("a tuple of {} after tuples of {}, expected the same in all of a list",
+                                          count + 1, numbers + 1));
     }
-    (void)accept(',');
-    expect(')');
+    numbers = count;
+    if (count == 1) {
+      edge.to = darts_inputs + static_cast<int>(earlier.size() / 2);
+      edge.from = values[0].value;
+    } else {
+      edge.to = values[0].value;
+      edge.from = values[1].value;
+      check_node(values[0], earlier);
+    }
+    if (edge.from >= edge.to) {
+      scanner_.fail_at(values[count - 1].position,
+                       fmt::format("predecessor {}, expected a state before {} (the state of this edge's node)",
+                                   edge.from, edge.to));
+    }
     return edge;
+  }
+
+  struct Number {
+    int value = 0;
+    std::size_t position = 0;
+  };
+
+  Number number() {
+    scanner_.skip_space();
+    const std::size_t start = scanner_.position();
+    return {scanner_.integer(), start};
+  }
+
+  void check_node(const Number& to, const std::vector<GenotypeEdge>& earlier) {
+    constexpr int last = darts_inputs + max_cell_nodes - 1;
+    if (to.value < darts_inputs || to.value > last) {
+      scanner_.fail_at(to.position, fmt::format("an edge to state {}, expected a node from {} to {} (tuples are "
+                                                "(operation, to, from))",
+                                                to.value, darts_inputs, last));
+    }
+    if (!earlier.empty() && to.value < earlier.back().to) {
+      scanner_.fail_at(to.position, fmt::format("an edge to state {} after edges to state {}, expected edges grouped "
+                                                "by node",
+                                                to.value, earlier.back().to));
+    }
   }
 
   std::vector<int> parse_concat() {
     std::vector<int> concat;
-    if (accept('[')) {
+    if (scanner_.accept('[')) {
       do {
-        if (peek() == ']') break;
-        concat.push_back(integer());
-      } while (accept(','));
-      expect(']');
+        if (scanner_.peek() == ']') break;
+        concat.push_back(scanner_.integer());
+      } while (scanner_.accept(','));
+      scanner_.expect(']');
       return concat;
     }
-    skip_space();
-    const std::size_t start = position_;
-    if (name("range(a, b) or a list") != "range") fail_at(start, "expected range(a, b) or a list");
-    expect('(');
-    const int first = integer();
-    expect(',');
-    const int last = integer();
-    (void)accept(',');
-    expect(')');
+    scanner_.skip_space();
+    const std::size_t start = scanner_.position();
+    if (scanner_.name("range(a, b) or a list") != "range") scanner_.fail_at(start, "expected range(a, b) or a list");
+    scanner_.expect('(');
+    const int first = scanner_.integer();
+    scanner_.expect(',');
+    const int last = scanner_.integer();
+    (void)scanner_.accept(',');
+    scanner_.expect(')');
     for (int state = first; state < last; ++state)
       concat.push_back(state);
     return concat;
   }
 
-  void skip_space() {
-    while (position_ < text_.size() && is_space(text_[position_]))
-      ++position_;
-  }
-
-  /// The next character that is not space; NUL at the end.
-  char peek() {
-    skip_space();
-    return position_ < text_.size() ? text_[position_] : '\0';
-  }
-
-  bool accept(char c) {
-    if (peek() != c) return false;
-    ++position_;
-    return true;
-  }
-
-  void expect(char c) {
-    if (!accept(c)) fail(fmt::format("expected '{}'", c));
-  }
-
-  std::string_view name(std::string_view expected) {
-    skip_space();
-    const std::size_t start = position_;
-    while (position_ < text_.size() && is_name_character(text_[position_]))
-      ++position_;
-    if (position_ == start) fail(fmt::format("expected {}", expected));
-    return text_.substr(start, position_ - start);
-  }
-
-  std::string_view quoted() {
-    const char quote = peek();
-    if (quote != '\'' && quote != '"') fail("expected the quoted name of an operation");
-    const std::size_t start = ++position_;
-    while (position_ < text_.size() && is_name_character(text_[position_]))
-      ++position_;
-    const std::string_view content = text_.substr(start, position_ - start);
-    if (position_ == text_.size() || text_[position_] != quote) fail(fmt::format("expected the closing {}", quote));
-    ++position_;
-    return content;
-  }
-
-  int integer() {
-    skip_space();
-    const std::size_t start = position_;
-    while (position_ < text_.size() && is_digit(text_[position_]))
-      ++position_;
-    if (position_ == start) fail("expected an integer that is not negative");
-    int value = 0;
-    const auto [end, error] = std::from_chars(text_.data() + start, text_.data() + position_, value);
-    if (error != std::errc() || value > 2 + max_cell_nodes) {
-      fail_at(start, fmt::format("expected an integer up to {}", 2 + max_cell_nodes));
+  /// Where each node has two edges it is known how many nodes there are.
+  static void check_concat(std::string_view name, const CellGenotype& cell) {
+    const int states = cell.edges.empty() ? darts_inputs : cell.edges.back().to + 1;
+    for (const int state : cell.concat) {
+      if (state < states) continue;
+      throw DataError(
+          fmt::format("genotype: {} cell: concat names state {}, expected nodes before {}", name, state, states));
     }
-    return value;
   }
 
-  [[noreturn]] void fail(std::string_view what) {
-    skip_space();
-    fail_at(position_, what);
-  }
-
-  [[noreturn]] void fail_at(std::size_t position, std::string_view what) const {
-    const std::string found = position < text_.size() ? shown(text_[position]) : "the end";
-    throw DataError(fmt::format("genotype: {} at position {}, found {}", what, position, found));
-  }
-
-  std::string_view text_;
-  std::size_t position_ = 0;
+  TextScanner& scanner_;
+  std::size_t numbers_[2] = {0, 0};  // in each tuple of a cell; 0: not known yet
 };
 
-void check_cell(std::string_view cell_name, const CellGenotype& cell) {
-  if (const auto problem = cell_problem(cell)) {
-    throw DataError(fmt::format("genotype: {} cell: {}", cell_name, *problem));
+/// Passes over "NAME =".
+void skip_assignment(TextScanner& scanner) {
+  scanner.skip_space();
+  const std::size_t start = scanner.position();
+  if (scanner.peek() == '|' || scanner.peek() == '{') return;
+  const std::string_view word = scanner.name("Genotype(...), |op~0|+... or JSON");
+  if (word == "Genotype") {
+    scanner.go_back(start);
+    return;
+  }
+  if (!scanner.accept('=')) {
+    scanner.fail_at(start, "expected 'Genotype', '|', '{' or 'NAME = ' before one of them");
   }
 }
 
@@ -229,11 +202,22 @@ Genotype parse_genotype(std::string_view text) {
   if (text.size() > max_length) {
     throw DataError(fmt::format("genotype: {} characters, expected at most {}", text.size(), max_length));
   }
-  const auto first = std::find_if_not(text.begin(), text.end(), is_space);
-  const bool json = first != text.end() && *first == '{';
-  Genotype genotype = json ? parse_genotype_json(text) : TextParser(text).parse();
-  check_cell("normal", genotype.normal);
-  check_cell("reduce", genotype.reduce);
+  TextScanner scanner(text);
+  skip_assignment(scanner);
+  Genotype genotype;
+  if (scanner.peek() == '{') {
+    genotype = parse_genotype_json(scanner.rest(), scanner.position());
+  } else {
+    if (scanner.peek() == '|') {
+      genotype = parse_nb201(scanner);
+    } else {
+      const std::size_t start = scanner.position();
+      if (scanner.name("Genotype(...)") != "Genotype") scanner.fail_at(start, "expected 'Genotype'");
+      genotype = DartsParser(scanner).parse();
+    }
+    scanner.expect_end();
+  }
+  if (const auto problem = genotype_problem(genotype)) throw DataError("genotype: " + *problem);
   return genotype;
 }
 

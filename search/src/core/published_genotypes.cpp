@@ -65,6 +65,9 @@ const Published published[] = {
     // xiaomi-automl/FairDARTS:fairdarts/genotypes.py
     {"FairDARTS_a", {"s3:0 s5:1 / / m:0 / s3:0"}, {"m:0 a:1 / a:0 d5:1 / a:0 s5:1 / k:0 k:1"}},
     {"FairDARTS_b", {"s3:0 s3:1 / s3:1 / d3:0 s5:1 / d5:1"}, {"k:0 d3:1 / k:0 d3:1 / m:0 s3:1 / k:2 m:0"}},
+    {"FairDARTS_c",
+     {"m:0 s5:1 / / d3:0 d5:2 / k:3 s3:0"},
+     {"d3:1 d5:0 / d3:0 s3:1 / s5:0 s5:3 / s5:0 k:1"}},  // state 3 of the normal cell has no edges
     // xiaomi-automl/NoisyDARTS:genotypes.py
     {"NoisyDARTS_a", {"s3:1 s3:0 / k:0 d3:2 / d3:3 s3:1 / d5:4 d3:3"}, {"m:0 d5:1 / k:2 m:0 / k:2 k:3 / k:2 d5:4"}},
     // iboing/ISTA-NAS:tools/genotypes.py
@@ -125,7 +128,7 @@ CellGenotype expand(const ShortCell& cell) {
 
 Genotype published_genotype(std::string_view name) {
   for (const Published& entry : published) {
-    if (entry.name == name) return {expand(entry.normal), expand(entry.reduce)};
+    if (entry.name == name) return {{{"normal", expand(entry.normal)}, {"reduce", expand(entry.reduce)}}};
   }
   const auto names = published_genotype_names();
   const std::string nearest = nearest_match(name, names);

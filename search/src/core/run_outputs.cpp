@@ -14,10 +14,11 @@ std::vector<std::filesystem::path> write_outputs(const std::filesystem::path& fo
   };
   write("genotype.txt", to_text(genotype) + "\n");
   write("genotype.json", to_json(genotype) + "\n");
-  write("normal.svg", draw_svg(genotype.normal, "normal cell"));
-  write("reduction.svg", draw_svg(genotype.reduce, "reduction cell"));
-  write("normal.dot", draw_dot(genotype.normal, "normal cell"));
-  write("reduction.dot", draw_dot(genotype.reduce, "reduction cell"));
+  for (const auto& [name, cell] : genotype.cells) {
+    const std::string title = name == "reduce" ? "reduction cell" : name == "cell" ? name : name + " cell";
+    write(name + ".svg", draw_svg(cell, title));
+    write(name + ".dot", draw_dot(cell, title));
+  }
   return files;
 }
 

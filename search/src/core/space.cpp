@@ -1,5 +1,6 @@
 #include "dnas/search/space.hpp"
 
+#include "core/genotype_check.hpp"
 #include "core/mixed_operations.hpp"
 #include "dnas/kernels/error.hpp"
 
@@ -37,6 +38,7 @@ NetworkValues Space::build_supernet(engine::Graph& graph, const NetworkConfig& c
 
 NetworkValues Space::build_derived(engine::Graph& graph, const NetworkConfig& config, const Genotype& genotype) const {
   check_config(config);
+  if (const auto problem = genotype_problem(genotype)) throw ConfigError("genotype: " + *problem);
   return do_build_derived(graph, config, genotype);
 }
 

@@ -15,11 +15,12 @@ class Discretisation {
   virtual ~Discretisation() = default;
 
   /// @param mix  [edges, candidates] f32 per group of the space, noise-free mixing weights
-  /// @throws ShapeError, DtypeError; NumericalError if a weight is not finite; ConfigError if the space has not the
-  /// groups of a genotype
+  /// @return a cell for each group, of its name
+  /// @throws ShapeError, DtypeError; NumericalError if a weight is not finite; ConfigError if the choices do not suit
   [[nodiscard]] Genotype derive(const Space& space, std::span<const TensorView> mix) const;
 
  protected:
+  /// The number of inputs is filled in by the caller.
   virtual CellGenotype do_derive(const ChoiceGroup& group, const TensorView& mix) const = 0;
 };
 

@@ -14,7 +14,7 @@
 
 namespace dnas::search {
 
-/// An edge of a cell: from state `from` to state `to` (0 and 1 are the cell's inputs, 2.. its nodes).
+/// An edge of a cell: from state `from` to state `to` (the first states are the cell's inputs, the others its nodes).
 struct ChoiceEdge {
   int from = 0;
   int to = 0;
@@ -23,9 +23,10 @@ struct ChoiceEdge {
 
 /// Choice points that share one alpha matrix [edges, candidates]: all cells of one type.
 struct ChoiceGroup {
-  std::string name;  ///< "normal", "reduce"; its alpha is "alphas_" + name
+  std::string name;  ///< "normal", "reduce"; its alpha is "alphas_" + name, the genotype's cell has the same name
   std::vector<ChoiceEdge> edges;
   std::vector<int> concat;  ///< states that form the cell's output
+  int inputs = 2;           ///< of the cell: states 0 to inputs - 1
 
   [[nodiscard]] std::int64_t rows() const noexcept { return static_cast<std::int64_t>(edges.size()); }
   /// Columns of alpha: as many as the edge with the most candidates has. Other edges leave the last ones empty.
@@ -79,7 +80,7 @@ class Space {
                                              const SupernetOptions& options = {}) const;
 
   /// Appends the network that a genotype describes (no mixing inputs; affine batch norm).
-  /// @throws as build_supernet; ConfigError if the genotype does not belong to the space
+  /// @throws as build_supernet; ConfigError if the genotype is not sound or does not belong to the space
   [[nodiscard]] NetworkValues build_derived(engine::Graph& graph, const NetworkConfig& config,
                                             const Genotype& genotype) const;
 
