@@ -1,4 +1,7 @@
+#include "dnas/kernels/error.hpp"
 #include "dnas/search/loss_term.hpp"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -18,8 +21,7 @@ class BetaDecay final : public LossTerm {
     std::int64_t edges = 0;
     for (const Group& group : groups)
       edges += group.alpha.shape[0];
-    const double coefficient =
-        weight_ * static_cast<double>(moment.epoch) / static_cast<double>(moment.epochs) / static_cast<double>(edges);
+    const double coefficient = per_epoch_ * static_cast<double>(moment.epoch) / static_cast<double>(edges);
     for (const Group& group : groups) {
       const std::int64_t columns = group.alpha.shape[1];
       for (std::int64_t edge = 0; edge < group.alpha.shape[0]; ++edge)
@@ -39,7 +41,7 @@ class BetaDecay final : public LossTerm {
       dalpha[k] += static_cast<float>(coefficient * std::exp(alpha[k] - largest) / total);
   }
 
-  double weight_;
+  double per_epoch_;
 };
 
 }  // namespace
@@ -48,9 +50,13 @@ void register_beta_decay(Registry<Component<LossTerm>>& registry) {
   registry.add({.name = "beta_decay",
                 .help = "mean over the edges of logsumexp(alpha), with a weight that grows linearly from 0",
                 .source = "Ye et al. 2022 (beta-DARTS), arXiv:2203.01665; growth as in the released code",
-                .defaults = {{"weight", 50.0}},
+                .defaults = {{"weight", 50.0}, {"epochs", 100.0}},
                 .make = [](const Options& options) -> std::unique_ptr<LossTerm> {
-                  return std::make_unique<BetaDecay>(options.number("weight"));
+                  const double epochs = options.number("epochs");
+                  if (!(epochs > 0.0)) {
+                    throw ConfigError(fmt::format("beta_decay: epochs is {}, expected more than 0", epochs));
+                  }
+                  return std::make_unique<BetaDecay>(options.number("weight") / epochs);
                 }});
 }
 
