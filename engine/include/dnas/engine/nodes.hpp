@@ -62,6 +62,19 @@ struct Term {
 /// Plain sum.
 [[nodiscard]] ValueId add(Graph& graph, std::span<const ValueId> terms);
 
+// Nodes that draw. `random` is an i64 [2] input {seed, step} of the graph, `site` a number of the node's own below
+// 2^24: equal keys and sites give equal draws, whatever the threads (kernels/draws.hpp). `rate` is an f32 [1] input in
+// [0, 1). In Mode::eval all but normal_noise are left out. Only x has a gradient.
+
+/// Drops elements with probability `rate` and scales the others by 1 / (1 - rate).
+[[nodiscard]] ValueId dropout(Graph& graph, ValueId x, ValueId rate, ValueId random, std::int64_t site);
+/// Drops whole images of x [N, H, W, C] likewise.
+[[nodiscard]] ValueId drop_path(Graph& graph, ValueId x, ValueId rate, ValueId random, std::int64_t site);
+/// x + factor * std(x) * n, n standard normal, with the deviation over all of x; the gradient takes it as a constant.
+[[nodiscard]] ValueId gaussian_noise(Graph& graph, ValueId x, float factor, ValueId random, std::int64_t site);
+/// Standard normal values instead of an x.
+[[nodiscard]] ValueId normal_noise(Graph& graph, const TensorType& type, ValueId random, std::int64_t site);
+
 /// Softmax cross-entropy with label smoothing, mean over the batch: a scalar loss [1].
 [[nodiscard]] ValueId cross_entropy(Graph& graph, ValueId logits, ValueId labels, float label_smoothing);
 
