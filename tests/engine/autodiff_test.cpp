@@ -30,6 +30,20 @@ TEST(Autodiff, GradientOfReluMatchesDifferences) {
   expect_right_gradients(network([](Graph& g, ValueId x, ValueId) { return nodes::relu(g, x); }));
 }
 
+TEST(Autodiff, GradientOfRelu6MatchesDifferences) {
+  expect_right_gradients(network([](Graph& g, ValueId x, ValueId) {
+    return nodes::relu6(g, nodes::add(g, std::vector<ValueId>(12, x)));  // within 12, half of the positive above 6
+  }));
+}
+
+TEST(Autodiff, GradientOfBiasMatchesDifferences) {
+  expect_right_gradients(network([](Graph& g, ValueId x, ValueId mix) {
+    const ValueId y = nodes::bias(g, nodes::pointwise_conv(g, x, "p", 3, {}), "a");
+    const nodes::Term terms[] = {{nodes::relu(g, y), 0}, {y, 1}, {nodes::bias(g, x, "a"), 2}};  // the bias twice
+    return nodes::weighted_sum(g, terms, mix);
+  }));
+}
+
 TEST(Autodiff, GradientOfDepthwiseConvMatchesDifferences) {
   expect_right_gradients(network([](Graph& g, ValueId x, ValueId) {
     return nodes::depthwise_conv(g, x, "a", {.kernel = 3, .stride = 2, .dilation = 2, .padding = 2});

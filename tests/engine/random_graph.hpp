@@ -94,7 +94,7 @@ class RandomGraphBuilder {
 
   ValueId draw_node() {
     constexpr std::size_t darts_kinds = 11;
-    constexpr std::size_t all_kinds = 19;
+    constexpr std::size_t all_kinds = 21;
     switch (below(kinds_ == Kinds::all ? all_kinds : darts_kinds)) {
       case 0:
         return nodes::relu(graph(), pick());
@@ -130,6 +130,12 @@ class RandomGraphBuilder {
         return nodes::drop_path(graph(), pick(), rate_, keys_, site());
       case 17:
         return nodes::gaussian_noise(graph(), pick(), 0.5F, keys_, site());
+      case 18:
+        return nodes::relu6(graph(), pick());
+      case 19: {
+        const ValueId x = pick();
+        return nodes::bias(graph(), x, name("bias" + std::to_string(graph().shape(x)[-1])));
+      }
       default:
         return nodes::normal_noise(graph(), graph().type(result_.body[below(result_.body.size())]), keys_, site());
     }

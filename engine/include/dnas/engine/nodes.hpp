@@ -25,6 +25,11 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId channel_shuffle(Graph& graph, ValueId x, std::int64_t groups);
 
 [[nodiscard]] ValueId relu(Graph& graph, ValueId x);
+/// min(max(x, 0), 6)
+[[nodiscard]] ValueId relu6(Graph& graph, ValueId x);
+
+/// Adds name.bias [C], which starts as zeros, to every pixel.
+[[nodiscard]] ValueId bias(Graph& graph, ValueId x, const std::string& name);
 
 /// Bias-free depthwise convolution; owns name.weight [k, k, C].
 [[nodiscard]] ValueId depthwise_conv(Graph& graph, ValueId x, const std::string& name,
