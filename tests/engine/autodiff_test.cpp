@@ -55,6 +55,13 @@ TEST(Autodiff, GradientOfPointwiseConvMatchesDifferences) {
       [](Graph& g, ValueId x, ValueId) { return nodes::pointwise_conv(g, x, "a", 4, {.stride = 2, .offset = 1}); }));
 }
 
+TEST(Autodiff, GradientOfAGroupedPointwiseConvMatchesDifferences) {
+  expect_right_gradients(network([](Graph& g, ValueId x, ValueId) {
+    const ValueId y = nodes::pointwise_conv(g, x, "a", 6, {.groups = 3});
+    return nodes::pointwise_conv(g, y, "b", 4, {.stride = 2, .offset = 1, .groups = 2});
+  }));
+}
+
 TEST(Autodiff, GradientOfConvMatchesDifferences) {
   expect_right_gradients(network([](Graph& g, ValueId x, ValueId) {
     return nodes::conv(g, x, "a", 4, {.kernel_h = 1, .stride_w = 2, .padding_h = 0});

@@ -81,7 +81,7 @@ class DoubleRun {
       values_[to] = reference::depthwise_conv_forward(conv, shape(0), y, in(0), in(1));
     } else if (kind == "pointwise_conv") {
       const auto a = attributes(node);
-      values_[to] = reference::pointwise_conv_forward({shape(0), y, a[0], a[1]}, in(0), in(1));
+      values_[to] = reference::pointwise_conv_forward({shape(0), y, a[0], a[1], a[2]}, in(0), in(1));
     } else if (kind == "conv") {
       const auto a = attributes(node);
       const kernels::Conv conv{

@@ -168,6 +168,7 @@ TEST(Fusion, ChainsThatABundleCannotComputeStay) {
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {.kernel = 3, .padding = 3})}); }), plain);
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.stride = 2, .offset = 0})}); }), plain);
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.stride = 1, .offset = 1})}); }), plain);
+  EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.groups = 3})}); }), plain);
   EXPECT_EQ(
       counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {}, true)}); }),
       (Counts{{"relu", 1}, {"depthwise_conv", 1}, {"pointwise_conv", 1}, {"batch_norm", 1}, {"weighted_sum", 1}}));

@@ -157,8 +157,10 @@ class RandomGraphBuilder {
     const Shape shape = graph().shape(x);
     const int offset = shape[1] > 1 && shape[2] > 1 ? static_cast<int>(below(2)) : 0;
     const auto out = static_cast<std::int64_t>(1 + below(6));
-    return nodes::pointwise_conv(graph(), x, name("pointwise" + std::to_string(shape[-1]) + "x" + std::to_string(out)),
-                                 out, {.stride = 1 + static_cast<int>(below(2)), .offset = offset});
+    const int groups = kinds_ == Kinds::all && out % 2 == 0 && shape[-1] % 2 == 0 ? 2 : 1;
+    const std::string size = std::to_string(shape[-1] / groups) + "x" + std::to_string(out);
+    return nodes::pointwise_conv(graph(), x, name("pointwise" + size), out,
+                                 {.stride = 1 + static_cast<int>(below(2)), .offset = offset, .groups = groups});
   }
 
   ValueId draw_conv() {

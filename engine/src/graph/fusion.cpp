@@ -150,7 +150,7 @@ class Matcher {
     chain.pointwise = before(batch_norm);
     if (!is(chain.pointwise, "pointwise_conv")) return std::nullopt;
     const auto& pointwise = dynamic_cast<const PointwiseConvOp&>(*node(chain.pointwise).op).conv();
-    if (pointwise.stride != 1 || pointwise.offset != 0) return std::nullopt;
+    if (pointwise.stride != 1 || pointwise.offset != 0 || pointwise.groups != 1) return std::nullopt;
     chain.depthwise = before(chain.pointwise);
     if (!is(chain.depthwise, "depthwise_conv")) return std::nullopt;
     chain.conv = dynamic_cast<const DepthwiseConvOp&>(*node(chain.depthwise).op).conv();

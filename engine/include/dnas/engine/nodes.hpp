@@ -35,7 +35,7 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId depthwise_conv(Graph& graph, ValueId x, const std::string& name,
                                      const kernels::DepthwiseConv& conv);
 
-/// Bias-free 1x1 convolution; owns name.weight [out_channels, C].
+/// Bias-free 1x1 convolution; owns name.weight [out_channels, C / groups].
 [[nodiscard]] ValueId pointwise_conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                                      const kernels::PointwiseConv& conv = {});
 
