@@ -2,6 +2,7 @@
 
 #include "dnas/kernels/error.hpp"
 
+#include "nodes/batch_norm.hpp"
 #include "nodes/batch_statistics.hpp"
 #include "nodes/depthwise_conv.hpp"
 #include "nodes/node_reduction.hpp"
@@ -111,11 +112,13 @@ class Matcher {
   [[nodiscard]] ValueId y_of(NodeIndex batch_norm) const { return node(batch_norm).outputs[y_out]; }
   [[nodiscard]] ValueId source_of(const Chain& chain) const { return node(chain.relu).inputs[0]; }
 
-  /// Without affine part, and moving statistics that nobody else moves: their order would show.
+  /// Without affine part, with the usual settings, which fused nodes take for granted, and moving statistics that
+  /// nobody else moves: their order would show.
   [[nodiscard]] bool is_fusable_batch_norm(NodeIndex i) const {
     if (!is(i, "batch_norm")) return false;
     const Node& bn = node(i);
-    return bn.inputs[gamma_in] == no_value && bn.inputs[running_mean_in] != no_value &&
+    return dynamic_cast<const BatchNormOp&>(*bn.op).settings() == kernels::BatchNorm{} &&
+           bn.inputs[gamma_in] == no_value && bn.inputs[running_mean_in] != no_value &&
            uses_.readers(bn.inputs[running_mean_in]) == 1 && uses_.readers(bn.inputs[running_var_in]) == 1 &&
            uses_.unread(bn.outputs[mean_out]) && uses_.unread(bn.outputs[rstd_out]) &&
            graph_.shape(bn.inputs[x_in]).rank() == 4;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dnas/engine/graph.hpp"
+#include "dnas/kernels/batch_norm.hpp"
 #include "dnas/kernels/conv.hpp"
 #include "dnas/kernels/depthwise_conv.hpp"
 #include "dnas/kernels/pointwise_conv.hpp"
@@ -45,7 +46,9 @@ namespace dnas::engine::nodes {
 
 /// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval.
 /// With `affine` owns name.weight and name.bias.
-[[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine);
+/// @throws ConfigError if epsilon is not positive or momentum outside [0, 1]
+[[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine,
+                                 const kernels::BatchNorm& settings = {});
 
 [[nodiscard]] ValueId max_pool(Graph& graph, ValueId x, const kernels::Pool& pool);
 /// Padding is not counted in the divisor.

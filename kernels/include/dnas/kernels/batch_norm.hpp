@@ -19,6 +19,8 @@ namespace dnas::kernels {
 struct BatchNorm {
   float epsilon = 1e-5F;
   float momentum = 0.1F;  ///< running = (1 - momentum) * running + momentum * batch (unbiased variance, as PyTorch)
+
+  friend bool operator==(const BatchNorm&, const BatchNorm&) = default;
 };
 
 /// Scratch bytes for the training forward and the backward pass; depends on the shape only. Must be 64-byte aligned.
