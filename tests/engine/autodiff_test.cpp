@@ -294,15 +294,5 @@ TEST(Autodiff, RefusesTheGradientOfParametersTwice) {
       HasSubstr("has its gradient already"));
 }
 
-TEST(Autodiff, EvaluationHasNoGradient) {
-  Graph graph(Mode::eval, {});
-  const ValueId x = graph.input("x", Shape{2, 2, 2, 3});
-  const ValueId logits = nodes::global_avg_pool(graph, nodes::batch_norm(graph, x, "b", false));
-  const ValueId loss = nodes::cross_entropy(graph, logits, graph.input("labels", {Shape{2}, DType::i64}), 0.0F);
-  EXPECT_THAT(
-      message_of<UnsupportedError>([&] { (void)append_backward(graph, loss, {.parameters = false, .inputs = {x}}); }),
-      HasSubstr("batch_norm_inference"));
-}
-
 }  // namespace
 }  // namespace dnas::engine

@@ -50,6 +50,41 @@ class BatchNormBackwardOp final : public Op {
   bool want_affine_;
 };
 
+/// (dy, gamma?, running_mean, running_var, x?, partial?) -> dx, dgamma, dbeta; those that are not wanted are absent.
+class BatchNormInferenceBackwardOp final : public Op {
+ public:
+  BatchNormInferenceBackwardOp(const kernels::BatchNorm& settings, bool want_x, bool want_affine)
+      : settings_(settings), want_x_(want_x), want_affine_(want_affine) {}
+
+  [[nodiscard]] std::string_view kind() const override { return "batch_norm_inference_backward"; }
+  [[nodiscard]] std::string key() const override { return {}; }
+  [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
+    std::vector<TensorType> out;
+    if (want_x_) out.push_back(in[0]);
+    if (want_affine_) out.insert(out.end(), 2, in[2]);
+    return out;
+  }
+  [[nodiscard]] std::size_t workspace(const Context& /*ctx*/, std::span<const TensorType> in) const override {
+    return kernels::batch_norm_workspace(in[0].shape);
+  }
+  [[nodiscard]] Sharing sharing(int index, std::span<const TensorType> in) const override {
+    if (!want_x_ || index != 0) return {};
+    return in[5].present ? share_partial(in, 5) : Sharing{0, false, 0};
+  }
+  void run(const Context& ctx, const OpArguments& args) const override {
+    const std::size_t affine = want_x_ ? 1 : 0;
+    kernels::batch_norm_inference_backward(ctx, settings_, args.in[4], args.in[1], args.in[2], args.in[3], args.in[0],
+                                           want_x_ ? args.out[0] : TensorView{}, write_mode(args.in[5]),
+                                           want_affine_ ? args.out[affine] : TensorView{},
+                                           want_affine_ ? args.out[affine + 1] : TensorView{}, args.workspace);
+  }
+
+ private:
+  kernels::BatchNorm settings_;
+  bool want_x_;
+  bool want_affine_;
+};
+
 /// Sets the partials of what a backward node of these outputs computes.
 void set_gradients(Backward& backward, std::span<const ValueId> outputs, bool want_x, bool want_affine) {
   const std::vector<ValueId> gradients(outputs.begin(), outputs.end());  // adding to partials moves the node's own
@@ -74,6 +109,20 @@ class BatchNormInferenceOp final : public Op {
   void run(const Context& ctx, const OpArguments& args) const override {
     kernels::batch_norm_inference(ctx, settings_, args.in[x_in], args.in[gamma_in], args.in[beta_in],
                                   args.in[running_mean_in], args.in[running_var_in], args.out[0]);
+  }
+  void backward(Backward& backward) const override {
+    const bool want_x = backward.wanted(x_in);
+    const bool want_affine = backward.wanted(gamma_in);
+    // x is not kept for its own gradient.
+    const std::array inputs{backward.gradient(0),
+                            backward.input(gamma_in),
+                            backward.input(running_mean_in),
+                            backward.input(running_var_in),
+                            want_affine ? backward.input(x_in) : no_value,
+                            want_x ? backward.partial(x_in) : no_value};
+    const auto outputs =
+        backward.graph().add(std::make_shared<BatchNormInferenceBackwardOp>(settings_, want_x, want_affine), inputs);
+    set_gradients(backward, outputs, want_x, want_affine);
   }
 
  private:

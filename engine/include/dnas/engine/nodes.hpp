@@ -44,8 +44,8 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                            const kernels::Conv& conv);
 
-/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval.
-/// With `affine` owns name.weight and name.bias.
+/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval,
+/// which then are constants to the gradient. With `affine` owns name.weight and name.bias.
 /// @throws ConfigError if epsilon is not positive or momentum outside [0, 1]
 [[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine,
                                  const kernels::BatchNorm& settings = {});
