@@ -234,16 +234,19 @@ TEST(RandomNodes, RefuseWhatTheyCannotTake) {
               HasSubstr("normal_noise: the type is i64"));
 }
 
-TEST(RandomNodes, HaveNoGradientByTheRate) {
-  ValueId rate = no_value;
+TEST(RandomNodes, HaveNoGradientByRateOrKeys) {
+  Keys k{};
   const RandomGraph net = network([&](Graph& g, ValueId x, ValueId) {
-    const Keys k = keys(g);
-    rate = k.rate;
-    return nodes::dropout(g, x, k.rate, k.random, 0);
+    k = keys(g);
+    const ValueId terms[] = {nodes::dropout(g, x, k.rate, k.random, 0), nodes::normal_noise(g, g.type(x), k.random, 1)};
+    return nodes::add(g, terms);
   });
-  EXPECT_THAT(message_of<UnsupportedError>(
-                  [&] { (void)append_backward(*net.graph, net.loss, {.parameters = false, .inputs = {rate}}); }),
-              HasSubstr("dropout: has no gradient by its rate"));
+  const auto refusal = [&](ValueId input) {
+    return message_of<UnsupportedError>(
+        [&] { (void)append_backward(*net.graph, net.loss, {.parameters = false, .inputs = {input}}); });
+  };
+  EXPECT_THAT(refusal(k.rate), HasSubstr("dropout: has no gradient by its rate"));
+  EXPECT_THAT(refusal(k.random), HasSubstr("normal_noise: has no gradient"));
 }
 
 }  // namespace
