@@ -55,6 +55,8 @@ class DoubleRun {
 
   /// Of a parameter or an input.
   [[nodiscard]] Values& operator[](const std::string& name) { return leaves_.at(parameters_.at(name)); }
+  /// A running statistic that runs start from.
+  [[nodiscard]] Values& initial_state(const std::string& name) { return leaves_.at(states_.at(name)); }
   /// A running statistic after the last run().
   [[nodiscard]] const Values& state(const std::string& name) const { return values_.at(states_.at(name)); }
 
@@ -81,7 +83,7 @@ class DoubleRun {
       values_[to] = reference::depthwise_conv_forward(conv, shape(0), y, in(0), in(1));
     } else if (kind == "pointwise_conv") {
       const auto a = attributes(node);
-      values_[to] = reference::pointwise_conv_forward({shape(0), y, a[0], a[1]}, in(0), in(1));
+      values_[to] = reference::pointwise_conv_forward({shape(0), y, a[0], a[1], a[2]}, in(0), in(1));
     } else if (kind == "conv") {
       const auto a = attributes(node);
       const kernels::Conv conv{
@@ -98,6 +100,9 @@ class DoubleRun {
       values_[to] = reference::linear_forward({size(y[0]), size(shape(0)[1]), size(y[1])}, in(0), in(1), in(2));
     } else if (kind == "batch_norm") {
       batch_norm(node);
+    } else if (kind == "batch_norm_inference") {
+      values_[to] = reference::batch_norm(in(0), {in(3), in(4)}, affine(node, 1, 1.0), affine(node, 2, 0.0),
+                                          kernels::BatchNorm{}.epsilon);
     } else if (kind == "weighted_sum") {
       const std::vector<int> index = attributes(node);
       Values sum(static_cast<std::size_t>(y.elements()), 0.0);
@@ -126,15 +131,19 @@ class DoubleRun {
     }
   }
 
+  /// gamma or beta of a batch norm.
+  [[nodiscard]] Values affine(const Node& node, std::size_t input, double otherwise) const {
+    const auto channels = static_cast<std::size_t>(graph_.shape(node.inputs[0])[-1]);
+    return node.inputs[input] == no_value ? Values(channels, otherwise) : values_.at(node.inputs[input]);
+  }
+
   void batch_norm(const Node& node) {
     const kernels::BatchNorm settings;
     const Values& x = values_.at(node.inputs[0]);
     const auto channels = static_cast<std::size_t>(graph_.shape(node.inputs[0])[-1]);
-    const auto affine = [&](std::size_t k, double otherwise) {
-      return node.inputs[k] == no_value ? Values(channels, otherwise) : values_.at(node.inputs[k]);
-    };
     const reference::BatchStatistics s = reference::batch_statistics(x, channels);
-    values_[node.outputs[0]] = reference::batch_norm(x, s, affine(1, 1.0), affine(2, 0.0), settings.epsilon);
+    values_[node.outputs[0]] =
+        reference::batch_norm(x, s, affine(node, 1, 1.0), affine(node, 2, 0.0), settings.epsilon);
     const std::size_t pixels = x.size() / channels;
     const auto m = static_cast<double>(pixels);
     for (std::size_t c = 0; c < channels; ++c) {

@@ -168,9 +168,25 @@ TEST(Fusion, ChainsThatABundleCannotComputeStay) {
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {.kernel = 3, .padding = 3})}); }), plain);
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.stride = 2, .offset = 0})}); }), plain);
   EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.stride = 1, .offset = 1})}); }), plain);
+  EXPECT_EQ(counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {.groups = 3})}); }), plain);
   EXPECT_EQ(
       counts([](Body& b) { return b.sum({b.chain(b.x, "a", {}, {}, true)}); }),
       (Counts{{"relu", 1}, {"depthwise_conv", 1}, {"pointwise_conv", 1}, {"batch_norm", 1}, {"weighted_sum", 1}}));
+}
+
+TEST(Fusion, BatchNormsOfOtherSettingsStay) {
+  for (const kernels::BatchNorm settings :
+       {kernels::BatchNorm{.epsilon = 1e-3F}, kernels::BatchNorm{.momentum = 0.2F}}) {
+    Body body;
+    const ValueId d = nodes::depthwise_conv(body.graph, nodes::relu(body.graph, body.x), "dw", {});
+    const ValueId p = nodes::pointwise_conv(body.graph, d, "pw", 3);
+    const ValueId y = nodes::batch_norm(body.graph, p, "a", false, settings);
+    const ValueId z = nodes::batch_norm(body.graph, nodes::max_pool(body.graph, body.x, {}), "b", false, settings);
+    const Counts counts = body.fused(body.sum({y, z}));
+    EXPECT_EQ(counts.at("batch_norm"), 2U);
+    EXPECT_EQ(counts.at("weighted_sum"), 1U);
+    EXPECT_EQ(fused_nodes(*fuse_mixed_operations(body.graph).graph), 0U);
+  }
 }
 
 TEST(Fusion, WhatSomebodyElseReadsStays) {

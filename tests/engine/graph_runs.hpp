@@ -35,7 +35,7 @@ inline std::string bytes_of(const TensorView& view) {
   return bytes;
 }
 
-/// Values for all inputs of a graph: uniform in [-1, 1), labels in [0, classes).
+/// Values for all inputs of a graph: uniform in [-1, 1), "rate" in [0, 0.5), labels and keys in [0, classes).
 class InputValues {
  public:
   InputValues(const Graph& graph, std::uint64_t seed, std::int64_t classes) {
@@ -49,6 +49,8 @@ class InputValues {
         const auto element = static_cast<std::uint64_t>(i);
         if (view.dtype == DType::i64) {
           view.i64()[i] = random.below(element, static_cast<std::uint32_t>(classes));
+        } else if (name == "rate") {
+          view.f32()[i] = 0.5F * random.uniform(element);
         } else {
           view.f32()[i] = 2.0F * random.uniform(element) - 1.0F;
         }

@@ -74,6 +74,7 @@ TEST_F(GraphTest, NodesThatDifferInAnythingAreTwo) {
       nodes::pointwise_conv(graph(), x_, "p", 3, {}),
       nodes::pointwise_conv(graph(), x_, "p", 3, {.stride = 2, .offset = 0}),
       nodes::pointwise_conv(graph(), x_, "p", 3, {.stride = 2, .offset = 1}),
+      nodes::pointwise_conv(graph(), x_, "q", 3, {.groups = 3}),
       sum(0, 1, w),
       sum(1, 0, w),
       sum(0, 1, v)};
@@ -84,6 +85,22 @@ TEST_F(GraphTest, NodesThatDifferInAnythingAreTwo) {
 TEST_F(GraphTest, BatchNormIsNeverMerged) {  // each moves the running statistics
   EXPECT_NE(nodes::batch_norm(graph(), x_, "b", true), nodes::batch_norm(graph(), x_, "b", true));
   EXPECT_EQ(graph().tables().parameters->specs().size(), 2U);
+}
+
+TEST_F(GraphTest, AGroupedPointwiseConvOwnsOneWeightOfItsGroupsFanIn) {
+  const ValueId wide = nodes::pointwise_conv(graph(), x_, "wide", 12);
+  const ValueId y = nodes::pointwise_conv(graph(), wide, "p", 8, {.groups = 4});
+  const auto specs = graph().tables().parameters->specs();
+  ASSERT_EQ(specs.size(), 2U);
+  EXPECT_EQ(specs[1].shape, (Shape{8, 3}));
+  EXPECT_EQ(specs[1].fan_in, 3);
+  EXPECT_EQ(specs[1].layout, ParameterLayout::pointwise);
+  EXPECT_EQ(graph().shape(y), (Shape{2, 4, 4, 8}));
+  const Node& node = graph().nodes().back();
+  const std::array types{graph().type(wide), graph().type(node.inputs[1])};
+  EXPECT_EQ(node.op->multiply_adds(types), 2 * 4 * 4 * 8 * 3);
+  EXPECT_THAT(message_of<ShapeError>([&] { (void)nodes::pointwise_conv(graph(), wide, "bad", 8, {.groups = 5}); }),
+              HasSubstr("5 groups do not divide the channels of x [2, 4, 4, 12]"));
 }
 
 TEST_F(GraphTest, SumsAndConcatenationsAreNeverMerged) {

@@ -36,6 +36,10 @@ class RandomGraphBuilder {
     const auto extent = [&] { return static_cast<std::int64_t>(3 + below(4)); };
     result_.x = graph().input("x", Shape{2, extent(), extent(), static_cast<std::int64_t>(1 + below(5))});
     result_.mix = graph().input("mix", Shape{2, 3});
+    if (kinds == Kinds::all) {
+      rate_ = graph().input("rate", Shape{1});
+      keys_ = graph().input("random", {Shape{2}, DType::i64});
+    }
     append(result_.x);
   }
 
@@ -80,6 +84,9 @@ class RandomGraphBuilder {
     return values;
   }
 
+  /// A few of them, so that some nodes draw alike and merge.
+  std::int64_t site() { return static_cast<std::int64_t>(below(3)); }
+
   /// A layer of its own, or one that others of this kind and size share.
   std::string name(const std::string& kind) {
     return below(3) == 0 ? kind + ".shared" : kind + std::to_string(++layers_);
@@ -87,7 +94,7 @@ class RandomGraphBuilder {
 
   ValueId draw_node() {
     constexpr std::size_t darts_kinds = 11;
-    constexpr std::size_t all_kinds = 15;
+    constexpr std::size_t all_kinds = 21;
     switch (below(kinds_ == Kinds::all ? all_kinds : darts_kinds)) {
       case 0:
         return nodes::relu(graph(), pick());
@@ -115,8 +122,22 @@ class RandomGraphBuilder {
       case 12:
       case 13:
         return draw_slice();
-      default:
+      case 14:
         return draw_shuffle();
+      case 15:
+        return nodes::dropout(graph(), pick(), rate_, keys_, site());
+      case 16:
+        return nodes::drop_path(graph(), pick(), rate_, keys_, site());
+      case 17:
+        return nodes::gaussian_noise(graph(), pick(), 0.5F, keys_, site());
+      case 18:
+        return nodes::relu6(graph(), pick());
+      case 19: {
+        const ValueId x = pick();
+        return nodes::bias(graph(), x, name("bias" + std::to_string(graph().shape(x)[-1])));
+      }
+      default:
+        return nodes::normal_noise(graph(), graph().type(result_.body[below(result_.body.size())]), keys_, site());
     }
   }
 
@@ -136,8 +157,10 @@ class RandomGraphBuilder {
     const Shape shape = graph().shape(x);
     const int offset = shape[1] > 1 && shape[2] > 1 ? static_cast<int>(below(2)) : 0;
     const auto out = static_cast<std::int64_t>(1 + below(6));
-    return nodes::pointwise_conv(graph(), x, name("pointwise" + std::to_string(shape[-1]) + "x" + std::to_string(out)),
-                                 out, {.stride = 1 + static_cast<int>(below(2)), .offset = offset});
+    const int groups = kinds_ == Kinds::all && out % 2 == 0 && shape[-1] % 2 == 0 ? 2 : 1;
+    const std::string size = std::to_string(shape[-1] / groups) + "x" + std::to_string(out);
+    return nodes::pointwise_conv(graph(), x, name("pointwise" + size), out,
+                                 {.stride = 1 + static_cast<int>(below(2)), .offset = offset, .groups = groups});
   }
 
   ValueId draw_conv() {
@@ -202,6 +225,8 @@ class RandomGraphBuilder {
 
   std::mt19937_64 random_;
   Kinds kinds_;
+  ValueId rate_ = no_value;
+  ValueId keys_ = no_value;
   RandomGraph result_;
   std::set<ValueId> unread_;
   int layers_ = 0;

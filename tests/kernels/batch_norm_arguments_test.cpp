@@ -16,7 +16,7 @@ using test::Tensor;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-/// Good arguments of all three functions, to be spoilt one at a time.
+/// Good arguments of all functions, to be spoilt one at a time.
 class BatchNormArguments : public ::testing::Test {
  protected:
   struct Arguments {
@@ -52,11 +52,18 @@ class BatchNormArguments : public ::testing::Test {
   void backward(const Arguments& a) {
     batch_norm_backward(ctx, a.x, a.gamma, a.mean, a.rstd, a.dy, a.dx, Write::overwrite, a.dgamma, a.dbeta, workspace);
   }
+  void inference_backward(const Arguments& a) {
+    batch_norm_inference_backward(ctx, {}, a.x, a.gamma, a.running_mean, a.running_var, a.dy, a.dx, Write::overwrite,
+                                  a.dgamma, a.dbeta, workspace);
+  }
   void expect_forward_error(Argument argument, const TensorView& bad, const char* message) {
     EXPECT_THAT([&] { forward(spoilt(argument, bad)); }, ThrowsMessage<ShapeError>(HasSubstr(message)));
   }
   void expect_inference_error(Argument argument, const TensorView& bad, const char* message) {
     EXPECT_THAT([&] { inference(spoilt(argument, bad)); }, ThrowsMessage<ShapeError>(HasSubstr(message)));
+  }
+  void expect_inference_backward_error(Argument argument, const TensorView& bad, const char* message) {
+    EXPECT_THAT([&] { inference_backward(spoilt(argument, bad)); }, ThrowsMessage<ShapeError>(HasSubstr(message)));
   }
   void expect_backward_error(Argument argument, const TensorView& bad, const char* message) {
     EXPECT_THAT([&] { backward(spoilt(argument, bad)); }, ThrowsMessage<ShapeError>(HasSubstr(message)));
@@ -75,6 +82,7 @@ TEST_F(BatchNormArguments, GoodOnesAreTaken) {
   EXPECT_NO_THROW(forward(good()));
   EXPECT_NO_THROW(inference(good()));
   EXPECT_NO_THROW(backward(good()));
+  EXPECT_NO_THROW(inference_backward(good()));
 }
 
 TEST_F(BatchNormArguments, ForwardNamesTheBadOne) {
@@ -108,10 +116,24 @@ TEST_F(BatchNormArguments, BackwardNamesTheBadOne) {
   expect_backward_error(&Arguments::dbeta, vector.view(), "batch_norm_backward: dbeta");
 }
 
+TEST_F(BatchNormArguments, InferenceBackwardNamesTheBadOne) {
+  expect_inference_backward_error(&Arguments::dy, matrix.view(), "batch_norm_inference_backward: dy is [18, 4]");
+  expect_inference_backward_error(&Arguments::x, matrix.view(), "batch_norm_inference_backward: x");
+  expect_inference_backward_error(&Arguments::x, {}, "batch_norm_inference_backward: x has no data");
+  expect_inference_backward_error(&Arguments::gamma, vector.view(), "batch_norm_inference_backward: gamma");
+  expect_inference_backward_error(&Arguments::running_mean, {}, "batch_norm_inference_backward: running_mean");
+  expect_inference_backward_error(&Arguments::running_var, vector.view(), "batch_norm_inference_backward: running_var");
+  expect_inference_backward_error(&Arguments::dx, matrix.view(), "batch_norm_inference_backward: dx");
+  expect_inference_backward_error(&Arguments::dgamma, vector.view(), "batch_norm_inference_backward: dgamma");
+  expect_inference_backward_error(&Arguments::dbeta, vector.view(), "batch_norm_inference_backward: dbeta");
+}
+
 TEST_F(BatchNormArguments, WorkspaceMustSuffice) {
   workspace = workspace.first(workspace.size() - 1);
   EXPECT_THAT([&] { forward(good()); }, ThrowsMessage<ShapeError>(HasSubstr("batch_norm_forward: workspace has")));
   EXPECT_THAT([&] { backward(good()); }, ThrowsMessage<ShapeError>(HasSubstr("batch_norm_backward: workspace has")));
+  EXPECT_THAT([&] { inference_backward(good()); },
+              ThrowsMessage<ShapeError>(HasSubstr("batch_norm_inference_backward: workspace has")));
 }
 
 TEST_F(BatchNormArguments, OnlyF32IsTaken) {

@@ -50,6 +50,18 @@ struct Layer {
     batch_norm_backward(ctx, x.view(), gamma.view(), mean.view(), rstd.view(), dy.view(), to.view(), write,
                         dgamma.view(), dbeta.view(), workspace.span());
   }
+  /// Of every channel others, none those of x.
+  void set_running_statistics() {
+    running_mean = Tensor::random(channels, 5);
+    running_var = Tensor::random(channels, 6);
+    for (std::int64_t c = 0; c < running_var.size(); ++c)
+      running_var[c] += 1.25F;
+  }
+  [[nodiscard]] reference::BatchStatistics running() const { return {running_mean.doubles(), running_var.doubles()}; }
+  void inference_backward(const Context& ctx, const Tensor& to, Write write = Write::overwrite) {
+    batch_norm_inference_backward(ctx, bn, x.view(), gamma.view(), running_mean.view(), running_var.view(), dy.view(),
+                                  to.view(), write, dgamma.view(), dbeta.view(), workspace.span());
+  }
   [[nodiscard]] reference::BatchStatistics statistics() const {
     return reference::batch_statistics(x.doubles(), static_cast<std::size_t>(shape[-1]));
   }
@@ -167,6 +179,43 @@ TEST_P(BatchNormShapes, InferenceMatchesReference) {
       reference::batch_norm(layer.x.doubles(), running, layer.gamma.doubles(), layer.beta.doubles(), layer.epsilon());
   EXPECT_LE(max_relative_error(layer.y, expected), tolerance);
   EXPECT_TRUE(layer.y.gaps_untouched());
+}
+
+TEST_P(BatchNormShapes, InferenceGradientMatchesReference) {
+  layer.set_running_statistics();
+  layer.inference_backward(ctx, layer.dx);
+  const auto expected = reference::batch_norm_inference_gradients(
+      layer.x.doubles(), layer.running(), layer.gamma.doubles(), layer.epsilon(), layer.dy.doubles());
+  EXPECT_LE(max_relative_error(layer.dx, expected.x), tolerance);
+  EXPECT_LE(max_relative_error(layer.dgamma, expected.gamma), tolerance);
+  EXPECT_LE(max_relative_error(layer.dbeta, expected.beta), tolerance);
+  EXPECT_TRUE(layer.dx.gaps_untouched());
+}
+
+TEST_P(BatchNormShapes, InferenceGradientAccumulatesAndMayReplaceTheOutputGradient) {
+  layer.set_running_statistics();
+  layer.inference_backward(ctx, layer.dx);
+  Tensor twice = Tensor::filled(layer.shape, 1.0F, layer.gap);
+  layer.inference_backward(ctx, twice, Write::accumulate);
+  std::vector<double> expected = layer.dx.doubles();
+  for (double& v : expected)
+    v += 1.0;
+  EXPECT_LE(max_relative_error(twice, expected), 1e-6);
+  EXPECT_TRUE(twice.gaps_untouched());
+  layer.inference_backward(ctx, layer.dy);
+  EXPECT_TRUE(layer.dy.same_bits(layer.dx));
+}
+
+TEST_P(BatchNormShapes, ThreadsDoNotChangeABitOfTheInferenceGradient) {
+  Layer one{GetParam().shape, GetParam().gap};
+  one.set_running_statistics();
+  one.inference_backward(Context::cpu(1), one.dx);
+  for (const int threads : {2, 3}) {
+    Layer many{GetParam().shape, GetParam().gap};
+    many.set_running_statistics();
+    many.inference_backward(Context::cpu(threads), many.dx);
+    EXPECT_TRUE(many.dx.same_bits(one.dx) && many.dgamma.same_bits(one.dgamma) && many.dbeta.same_bits(one.dbeta));
+  }
 }
 
 TEST_P(BatchNormShapes, ThreadsDoNotChangeABit) {
@@ -302,6 +351,37 @@ TEST(BatchNorm, UnwantedGradientsAreLeftOut) {
   backward({}, dbeta.view());
   EXPECT_TRUE(dgamma.same_bits(layer.dgamma));
   EXPECT_TRUE(dbeta.same_bits(layer.dbeta));
+}
+
+TEST(BatchNorm, UnwantedInferenceGradientsAreLeftOut) {
+  Layer layer{Shape{2, 4, 4, 10}};
+  layer.set_running_statistics();
+  layer.inference_backward(Context::cpu(1), layer.dx);
+  const Tensor dx(layer.shape);
+  const Tensor dgamma(layer.channels);
+  const Tensor dbeta(layer.channels);
+  const auto backward = [&](const TensorView& x, const TensorView& to, const TensorView& to_gamma,
+                            const TensorView& to_beta) {
+    batch_norm_inference_backward(Context::cpu(1), layer.bn, x, layer.gamma.view(), layer.running_mean.view(),
+                                  layer.running_var.view(), layer.dy.view(), to, Write::overwrite, to_gamma, to_beta,
+                                  layer.workspace.span());
+  };
+  backward({}, {}, {}, {});
+  backward({}, dx.view(), {}, {});  // needs no x
+  backward({}, {}, {}, dbeta.view());
+  backward(layer.x.view(), {}, dgamma.view(), {});
+  EXPECT_TRUE(dx.same_bits(layer.dx) && dgamma.same_bits(layer.dgamma) && dbeta.same_bits(layer.dbeta));
+}
+
+TEST(BatchNorm, InferenceGradientWithoutAffinePartHasScaleOne) {
+  Layer layer{Shape{2, 4, 4, 10}};
+  layer.set_running_statistics();
+  layer.gamma = Tensor::filled(layer.channels, 1.0F);
+  layer.inference_backward(Context::cpu(1), layer.dx);
+  const Tensor dx(layer.shape);
+  batch_norm_inference_backward(Context::cpu(1), layer.bn, {}, {}, layer.running_mean.view(), layer.running_var.view(),
+                                layer.dy.view(), dx.view(), Write::overwrite, {}, {}, layer.workspace.span());
+  EXPECT_TRUE(dx.same_bits(layer.dx));
 }
 
 TEST(BatchNorm, InferenceTakesMoreChannelsThanFitOnItsStack) {

@@ -71,6 +71,33 @@ TEST_P(Elementwise, ReluGradientMayReplaceItsInput) {
   EXPECT_LE(max_relative_error(other, expected), exact);
 }
 
+TEST_P(Elementwise, Relu6MatchesReferenceAlsoInPlace) {
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] *= 12.0F;  // about a quarter of them above 6
+  const auto expected = reference::relu6(x.doubles());
+  Tensor y(GetParam().shape, GetParam().gap);
+  relu6_forward(ctx, x.view(), y.view());
+  EXPECT_LE(max_relative_error(y, expected), exact);
+  EXPECT_TRUE(y.gaps_untouched());
+  relu6_forward(ctx, x.view(), x.view());
+  EXPECT_TRUE(x.same_bits(y));
+}
+
+TEST_P(Elementwise, Relu6GradientOverwritesAndAccumulates) {
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x[i] *= 12.0F;
+  relu6_forward(ctx, x.view(), x.view());
+  const auto expected = reference::relu6_gradient(x.doubles(), other.doubles());
+  Tensor dx(GetParam().shape, GetParam().gap);
+  relu6_backward(ctx, x.view(), other.view(), dx.view(), Write::overwrite);
+  EXPECT_LE(max_relative_error(dx, expected), exact);
+  relu6_backward(ctx, x.view(), other.view(), dx.view(), Write::accumulate);
+  EXPECT_LE(max_relative_error(dx, reference::sum(expected, expected)), exact);
+  EXPECT_TRUE(dx.gaps_untouched());
+  relu6_backward(ctx, x.view(), other.view(), other.view(), Write::overwrite);
+  EXPECT_LE(max_relative_error(other, expected), exact) << "in place of dy";
+}
+
 TEST_P(Elementwise, CopyOverwritesAndAccumulates) {
   Tensor y(GetParam().shape, GetParam().gap);
   copy(ctx, x.view(), y.view(), Write::overwrite);
@@ -90,10 +117,13 @@ TEST_P(Elementwise, ThreadsDoNotChangeABit) {
   const auto results = [&](int threads) {
     const Context context = Context::cpu(threads);
     std::array out{Tensor(GetParam().shape, GetParam().gap), Tensor(GetParam().shape, GetParam().gap),
+                   Tensor::filled(GetParam().shape, 1.0F, GetParam().gap), Tensor(GetParam().shape, GetParam().gap),
                    Tensor::filled(GetParam().shape, 1.0F, GetParam().gap)};
     relu_forward(context, x.view(), out[0].view());
     relu_backward(context, x.view(), other.view(), out[1].view(), Write::overwrite);
     copy(context, x.view(), out[2].view(), Write::accumulate);
+    relu6_forward(context, x.view(), out[3].view());
+    relu6_backward(context, x.view(), other.view(), out[4].view(), Write::accumulate);
     return out;
   };
   const auto one = results(1);
@@ -132,6 +162,28 @@ TEST(Relu, KeepsNanAndInfinity) {
   EXPECT_EQ(y[3], 0.0F);
 }
 
+TEST(Relu6, KeepsNanAndBoundsInfinity) {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  const Tensor x = Tensor::of(Shape{5}, std::array{std::nanf(""), inf, -inf, 6.0F, 7.0F});
+  Tensor y(Shape{5});
+  relu6_forward(Context::cpu(1), x.view(), y.view());
+  EXPECT_TRUE(std::isnan(y[0]));
+  EXPECT_EQ(y[1], 6.0F);
+  EXPECT_EQ(y[2], 0.0F);
+  EXPECT_EQ(y[3], 6.0F);
+  EXPECT_EQ(y[4], 6.0F);
+}
+
+TEST(Relu6, GradientIsZeroAtBothBounds) {
+  const Tensor y = Tensor::of(Shape{3}, std::array{0.0F, 3.0F, 6.0F});
+  const Tensor dy = Tensor::of(Shape{3}, std::array{std::nanf(""), 2.0F, std::nanf("")});
+  Tensor dx(Shape{3});
+  relu6_backward(Context::cpu(1), y.view(), dy.view(), dx.view(), Write::overwrite);
+  EXPECT_EQ(dx[0], 0.0F);
+  EXPECT_EQ(dx[1], 2.0F);
+  EXPECT_EQ(dx[2], 0.0F);
+}
+
 TEST(Relu, GradientIsZeroAtZeroWhateverArrives) {
   const Tensor y = Tensor::of(Shape{2}, std::array{0.0F, 1.0F});
   const Tensor dy = Tensor::of(Shape{2}, std::array{std::nanf(""), 3.0F});
@@ -159,6 +211,10 @@ TEST(Elementwise, RefusesBadArguments) {
         relu_backward(ctx, TensorView(nullptr, Shape{2, 3}), a.view(), a.view(), Write::overwrite);
       },
       ThrowsMessage<ShapeError>(HasSubstr("relu_backward: y has no data")));
+  EXPECT_THAT([&] { relu6_forward(ctx, a.view(), b.view()); },
+              ThrowsMessage<ShapeError>(HasSubstr("relu6_forward: y")));
+  EXPECT_THAT([&] { relu6_backward(ctx, a.view(), b.view(), a.view(), Write::overwrite); },
+              ThrowsMessage<ShapeError>(HasSubstr("relu6_backward: dy")));
   EXPECT_THAT([&] { fill(ctx, 0.0F, wrong_type); }, ThrowsMessage<DtypeError>(HasSubstr("fill: y is i32")));
   EXPECT_THAT([&] { copy(ctx, a.view(), b.view(), Write::overwrite); },
               ThrowsMessage<ShapeError>(HasSubstr("copy: y")));

@@ -29,23 +29,25 @@ struct Case {
   int offset = 0;
   Gap x_gap = {};
   Gap y_gap = {};
+  int groups = 1;
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
   return out << c.x.to_string() << " -> " << c.out_channels << " stride " << c.stride << " offset " << c.offset
-             << " gaps " << c.x_gap.before << '+' << c.x_gap.after << ' ' << c.y_gap.before << '+' << c.y_gap.after;
+             << " groups " << c.groups << " gaps " << c.x_gap.before << '+' << c.x_gap.after << ' ' << c.y_gap.before
+             << '+' << c.y_gap.after;
 }
 
 class PointwiseConvCase : public testing::TestWithParam<Case> {
  protected:
   const Case& c = GetParam();
-  PointwiseConv conv{.stride = c.stride, .offset = c.offset};
+  PointwiseConv conv{.stride = c.stride, .offset = c.offset, .groups = c.groups};
   Shape y_shape = conv.output_shape(c.x, c.out_channels);
-  Shape w_shape{c.out_channels, c.x[3]};
+  Shape w_shape{c.out_channels, c.x[3] / c.groups};
   Tensor x = Tensor::random(c.x, 1, c.x_gap);
   Tensor w = Tensor::random(w_shape, 2);
   Tensor dy = Tensor::random(y_shape, 3, c.y_gap);
-  reference::PointwiseConvProblem problem{c.x, y_shape, c.stride, c.offset};
+  reference::PointwiseConvProblem problem{c.x, y_shape, c.stride, c.offset, c.groups};
   Context ctx = Context::cpu(2);
 
   Tensor weight_gradient(const Context& context, Tensor dw, Write write) const {
@@ -108,18 +110,22 @@ TEST_P(PointwiseConvCase, ResultsDoNotDependOnThreads) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, PointwiseConvCase,
-                         testing::Values(Case{{1, 1, 1, 1}, 1}, Case{{2, 3, 5, 7}, 3}, Case{{3, 16, 16, 16}, 16},
-                                         Case{{1, 1, 1, 300}, 70},  // more weights than one packed tile
-                                         Case{{9, 16, 16, 12}, 20, 1, 0, {3, 2}, {0, 5}},  // slices
-                                         Case{{40, 16, 16, 4}, 3},                         // several blocks
-                                         Case{{2, 8, 8, 6}, 10, 2},                        // factorised reduce
-                                         Case{{2, 8, 8, 6}, 10, 2, 1, {1, 1}, {10, 0}},    // its shifted branch, slices
-                                         Case{{5, 7, 9, 5}, 4, 2}, Case{{5, 7, 9, 5}, 4, 2, 1, {2, 0}},  // odd sizes
-                                         Case{{3, 9, 6, 2}, 3, 3, 2}, Case{{2, 5, 6, 3}, 2, 1, 1},
-                                         Case{{2, 9, 9, 3}, 2, 2, 4},
-                                         Case{{70, 3, 3, 2}, 2, 2, 1},  // more blocks than partial sums
-                                         Case{{16, 32, 32, 8}, 8, 2, 1}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, PointwiseConvCase,
+    testing::Values(Case{{1, 1, 1, 1}, 1}, Case{{2, 3, 5, 7}, 3}, Case{{3, 16, 16, 16}, 16},
+                    Case{{1, 1, 1, 300}, 70},                                       // more weights than one packed tile
+                    Case{{9, 16, 16, 12}, 20, 1, 0, {3, 2}, {0, 5}},                // slices
+                    Case{{40, 16, 16, 4}, 3},                                       // several blocks
+                    Case{{2, 8, 8, 6}, 10, 2},                                      // factorised reduce
+                    Case{{2, 8, 8, 6}, 10, 2, 1, {1, 1}, {10, 0}},                  // its shifted branch, slices
+                    Case{{5, 7, 9, 5}, 4, 2}, Case{{5, 7, 9, 5}, 4, 2, 1, {2, 0}},  // odd sizes
+                    Case{{3, 9, 6, 2}, 3, 3, 2}, Case{{2, 5, 6, 3}, 2, 1, 1}, Case{{2, 9, 9, 3}, 2, 2, 4},
+                    Case{{70, 3, 3, 2}, 2, 2, 1},  // more blocks than partial sums
+                    Case{{16, 32, 32, 8}, 8, 2, 1},
+                    // groups: of several channels, slices, strided and shifted, one each
+                    Case{{3, 9, 7, 12}, 20, 1, 0, {}, {}, 4}, Case{{9, 16, 16, 6}, 15, 1, 0, {3, 2}, {0, 5}, 3},
+                    Case{{5, 7, 9, 10}, 4, 2, 1, {2, 0}, {1, 1}, 2}, Case{{2, 5, 6, 7}, 7, 1, 0, {}, {}, 7},
+                    Case{{4, 5, 6, 3}, 9, 2, 0, {}, {}, 3}, Case{{8, 32, 32, 64}, 64, 1, 0, {}, {}, 8}));
 
 TEST(PointwiseConv, IdentityWeightsCopyTheShiftedPixels) {
   const Tensor x = Tensor::random({1, 4, 4, 2}, 7);
@@ -159,6 +165,13 @@ void expect_error(const std::function<void()>& call, const std::string& part) {
 TEST(PointwiseConv, RefusesBadOptionsAndEmptyOutputs) {
   expect_error<ConfigError>([] { (void)PointwiseConv{.stride = 0}.output_shape({1, 2, 2, 1}, 1); }, "stride is 0");
   expect_error<ConfigError>([] { (void)PointwiseConv{.offset = -1}.output_shape({1, 2, 2, 1}, 1); }, "offset is -1");
+  expect_error<ConfigError>([] { (void)PointwiseConv{.groups = 0}.output_shape({1, 2, 2, 1}, 1); }, "groups is 0");
+  expect_error<ShapeError>(
+      [] {
+        (void)PointwiseConv{.groups = 3}.output_shape({1, 2, 2, 4}, 6);
+      },
+      "3 groups do not divide the channels of x [1, 2, 2, 4] and the 6 of the output");
+  expect_error<ShapeError>([] { (void)PointwiseConv{.groups = 2}.output_shape({1, 2, 2, 4}, 5); }, "the 5 of the");
   expect_error<ShapeError>([] { (void)PointwiseConv{.offset = 2}.output_shape({1, 2, 2, 1}, 1); }, "empty output");
   expect_error<ShapeError>([] { (void)PointwiseConv{}.output_shape({0, 2, 2, 1}, 1); }, "empty output");
   expect_error<ShapeError>([] { (void)PointwiseConv{}.output_shape({1, 2, 2, 1}, 0); }, "empty output");
@@ -181,6 +194,11 @@ TEST(PointwiseConv, NamesTheArgumentItRefuses) {
                            "pointwise_conv_forward: w");
   expect_error<ShapeError>([&] { pointwise_conv_forward(ctx, conv, wrong.view(), w.view(), y.view()); },
                            "pointwise_conv_forward: w is [5, 4], expected [5, 6]");
+  expect_error<ShapeError>(
+      [&] {
+        pointwise_conv_forward(ctx, {.groups = 2}, x.view(), Tensor({6, 4}).view(), wrong.view());
+      },
+      "pointwise_conv_forward: w is [6, 4], expected [6, 2]");
   expect_error<ShapeError>([&] { pointwise_conv_forward(ctx, conv, x.view(), w.view(), wrong.view()); },
                            "pointwise_conv_forward: y is [2, 3, 3, 6], expected [2, 3, 3, 5]");
   expect_error<ShapeError>(

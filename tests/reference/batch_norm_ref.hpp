@@ -79,4 +79,21 @@ inline BatchNormGradients batch_norm_gradients(std::span<const double> x, std::s
   return g;
 }
 
+/// The gradient where the statistics are constants.
+inline BatchNormGradients batch_norm_inference_gradients(std::span<const double> x, const BatchStatistics& s,
+                                                         std::span<const double> gamma, double epsilon,
+                                                         std::span<const double> dy) {
+  const std::size_t channels = gamma.size();
+  BatchNormGradients g{std::vector<double>(x.size()), std::vector<double>(channels, 0.0),
+                       std::vector<double>(channels, 0.0)};
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t c = i % channels;
+    const double deviation = std::sqrt(s.variance[c] + epsilon);
+    g.x[i] = dy[i] * gamma[c] / deviation;
+    g.gamma[c] += dy[i] * (x[i] - s.mean[c]) / deviation;
+    g.beta[c] += dy[i];
+  }
+  return g;
+}
+
 }  // namespace dnas::reference

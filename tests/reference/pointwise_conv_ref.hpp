@@ -6,7 +6,8 @@
 #include <span>
 #include <vector>
 
-// 1x1 convolution, strided and shifted: the obvious loops. x [N, H, W, Cin], w [Cout, Cin], y [N, H', W', Cout].
+// 1x1 convolution, strided, shifted and grouped: the obvious loops. x [N, H, W, Cin], w [Cout, Cin / groups],
+// y [N, H', W', Cout].
 namespace dnas::reference {
 
 struct PointwiseConvProblem {
@@ -14,20 +15,25 @@ struct PointwiseConvProblem {
   Shape y;
   int stride = 1;
   int offset = 0;
+  int groups = 1;
 };
 
 /// Calls body(element of x, element of w, element of y) for each product of the convolution.
 template <typename Body>
 void for_each_pointwise_product(const PointwiseConvProblem& problem, Body&& body) {
-  const auto& [x, y, stride, offset] = problem;
+  const auto& [x, y, stride, offset, groups] = problem;
+  const std::int64_t inputs = x[3] / groups;   // of one output
+  const std::int64_t outputs = y[3] / groups;  // of one group
   for (std::int64_t n = 0; n < y[0]; ++n) {
     for (std::int64_t i = 0; i < y[1]; ++i) {
       for (std::int64_t j = 0; j < y[2]; ++j) {
         for (std::int64_t o = 0; o < y[3]; ++o) {
-          for (std::int64_t c = 0; c < x[3]; ++c) {
-            const std::int64_t from = ((n * x[1] + stride * i + offset) * x[2] + stride * j + offset) * x[3] + c;
+          for (std::int64_t c = 0; c < inputs; ++c) {
+            const std::int64_t pixel = (n * x[1] + stride * i + offset) * x[2] + stride * j + offset;
+            const std::int64_t from = pixel * x[3] + o / outputs * inputs + c;
             const std::int64_t to = ((n * y[1] + i) * y[2] + j) * y[3] + o;
-            body(static_cast<std::size_t>(from), static_cast<std::size_t>(o * x[3] + c), static_cast<std::size_t>(to));
+            body(static_cast<std::size_t>(from), static_cast<std::size_t>(o * inputs + c),
+                 static_cast<std::size_t>(to));
           }
         }
       }
@@ -53,7 +59,7 @@ inline std::vector<double> pointwise_conv_backward_data(const PointwiseConvProbl
 
 inline std::vector<double> pointwise_conv_backward_weight(const PointwiseConvProblem& problem,
                                                           std::span<const double> x, std::span<const double> dy) {
-  std::vector<double> dw(static_cast<std::size_t>(problem.x[3] * problem.y[3]), 0.0);
+  std::vector<double> dw(static_cast<std::size_t>(problem.x[3] / problem.groups * problem.y[3]), 0.0);
   for_each_pointwise_product(
       problem, [&](std::size_t from, std::size_t weight, std::size_t to) { dw[weight] += x[from] * dy[to]; });
   return dw;

@@ -139,6 +139,15 @@ void Backward::add(int input, ValueId contribution) {
   }
 }
 
+void Backward::pass(int input, int output) {
+  // The nodes that read it run before those that will add to it. What outlives the pass has memory of its own.
+  if (graph_.value(forward_input(input)).storage == Storage::arena) {
+    add(input, gradient(output));
+  } else {
+    contribute(input, std::make_shared<CopyOp>(), {gradient(output)});
+  }
+}
+
 void Backward::contribute(int input, std::shared_ptr<const Op> op, std::vector<ValueId> inputs) {
   inputs.push_back(partial(input));
   set_partial(input, graph_.add1(std::move(op), inputs));

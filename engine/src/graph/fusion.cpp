@@ -2,6 +2,7 @@
 
 #include "dnas/kernels/error.hpp"
 
+#include "nodes/batch_norm.hpp"
 #include "nodes/batch_statistics.hpp"
 #include "nodes/depthwise_conv.hpp"
 #include "nodes/node_reduction.hpp"
@@ -111,11 +112,13 @@ class Matcher {
   [[nodiscard]] ValueId y_of(NodeIndex batch_norm) const { return node(batch_norm).outputs[y_out]; }
   [[nodiscard]] ValueId source_of(const Chain& chain) const { return node(chain.relu).inputs[0]; }
 
-  /// Without affine part, and moving statistics that nobody else moves: their order would show.
+  /// Without affine part, with the usual settings, which fused nodes take for granted, and moving statistics that
+  /// nobody else moves: their order would show.
   [[nodiscard]] bool is_fusable_batch_norm(NodeIndex i) const {
     if (!is(i, "batch_norm")) return false;
     const Node& bn = node(i);
-    return bn.inputs[gamma_in] == no_value && bn.inputs[running_mean_in] != no_value &&
+    return dynamic_cast<const BatchNormOp&>(*bn.op).settings() == kernels::BatchNorm{} &&
+           bn.inputs[gamma_in] == no_value && bn.inputs[running_mean_in] != no_value &&
            uses_.readers(bn.inputs[running_mean_in]) == 1 && uses_.readers(bn.inputs[running_var_in]) == 1 &&
            uses_.unread(bn.outputs[mean_out]) && uses_.unread(bn.outputs[rstd_out]) &&
            graph_.shape(bn.inputs[x_in]).rank() == 4;
@@ -150,7 +153,7 @@ class Matcher {
     chain.pointwise = before(batch_norm);
     if (!is(chain.pointwise, "pointwise_conv")) return std::nullopt;
     const auto& pointwise = dynamic_cast<const PointwiseConvOp&>(*node(chain.pointwise).op).conv();
-    if (pointwise.stride != 1 || pointwise.offset != 0) return std::nullopt;
+    if (pointwise.stride != 1 || pointwise.offset != 0 || pointwise.groups != 1) return std::nullopt;
     chain.depthwise = before(chain.pointwise);
     if (!is(chain.depthwise, "depthwise_conv")) return std::nullopt;
     chain.conv = dynamic_cast<const DepthwiseConvOp&>(*node(chain.depthwise).op).conv();

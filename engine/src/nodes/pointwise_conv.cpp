@@ -25,7 +25,7 @@ class PointwiseConvBackwardDataOp final : public Op {
     return share_partial(in, 2);
   }
   [[nodiscard]] std::int64_t multiply_adds(std::span<const TensorType> in) const override {
-    return in[0].shape.elements() * x_[-1];
+    return in[0].shape.elements() * x_[-1] / conv_.groups;
   }
   void run(const Context& ctx, const OpArguments& args) const override {
     kernels::pointwise_conv_backward_data(ctx, conv_, args.in[0], args.in[1], args.out[0], write_mode(args.in[2]));
@@ -44,7 +44,7 @@ class PointwiseConvBackwardWeightOp final : public Op {
   [[nodiscard]] std::string_view kind() const override { return "pointwise_conv_backward_weight"; }
   [[nodiscard]] std::string key() const override { return {}; }
   [[nodiscard]] std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    return {Shape{in[1].shape[-1], in[0].shape[-1]}};
+    return {Shape{in[1].shape[-1], in[0].shape[-1] / conv_.groups}};
   }
   [[nodiscard]] std::size_t workspace(const Context& /*ctx*/, std::span<const TensorType> in) const override {
     return kernels::pointwise_conv_backward_weight_workspace(conv_, in[0].shape, in[1].shape[-1]);
@@ -53,7 +53,7 @@ class PointwiseConvBackwardWeightOp final : public Op {
     return share_partial(in, 2);
   }
   [[nodiscard]] std::int64_t multiply_adds(std::span<const TensorType> in) const override {
-    return in[1].shape.elements() * in[0].shape[-1];
+    return in[1].shape.elements() * in[0].shape[-1] / conv_.groups;
   }
   void run(const Context& ctx, const OpArguments& args) const override {
     kernels::pointwise_conv_backward_weight(ctx, conv_, args.in[0], args.in[1], args.out[0], write_mode(args.in[2]),
@@ -67,7 +67,7 @@ class PointwiseConvBackwardWeightOp final : public Op {
 }  // namespace
 
 std::string PointwiseConvOp::key() const {
-  return fmt::format("pointwise_conv s{} o{}", conv_.stride, conv_.offset);
+  return fmt::format("pointwise_conv s{} o{} g{}", conv_.stride, conv_.offset, conv_.groups);
 }
 
 std::vector<TensorType> PointwiseConvOp::infer(std::span<const TensorType> in) const {
@@ -75,7 +75,7 @@ std::vector<TensorType> PointwiseConvOp::infer(std::span<const TensorType> in) c
 }
 
 std::int64_t PointwiseConvOp::multiply_adds(std::span<const TensorType> in) const {
-  return conv_.output_shape(in[0].shape, out_channels_).elements() * in[0].shape[-1];
+  return conv_.output_shape(in[0].shape, out_channels_).elements() * in[0].shape[-1] / conv_.groups;
 }
 
 void PointwiseConvOp::run(const Context& ctx, const OpArguments& args) const {
@@ -97,7 +97,8 @@ void PointwiseConvOp::backward(Backward& backward) const {
 
 ValueId nodes::pointwise_conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                               const kernels::PointwiseConv& conv) {
-  const std::int64_t in_channels = graph.shape(x)[-1];
+  (void)conv.output_shape(graph.shape(x), out_channels);  // before a parameter of a shape that makes no sense
+  const std::int64_t in_channels = graph.shape(x)[-1] / conv.groups;
   const ValueId w = graph.parameter({.name = name + ".weight",
                                      .shape = {out_channels, in_channels},
                                      .layout = ParameterLayout::pointwise,

@@ -2,7 +2,8 @@
 
 #include "dnas/engine/nodes.hpp"
 #include "dnas/kernels/elementwise.hpp"
-#include "dnas/kernels/error.hpp"
+
+#include "nodes/check.hpp"
 
 #include <fmt/format.h>
 
@@ -13,10 +14,7 @@ std::string ZerosOp::key() const {
 }
 
 std::vector<TensorType> ZerosOp::infer(std::span<const TensorType> /*in*/) const {
-  if (!type_.present) throw ShapeError("zeros: the type is that of an absent value, expected a shape");
-  if (type_.dtype != DType::f32) {
-    throw DtypeError(fmt::format("zeros: the type is {}, expected f32", to_string(type_.dtype)));
-  }
+  check::made("zeros", type_);
   return {type_};
 }
 

@@ -11,10 +11,10 @@
 namespace dnas::kernels {
 namespace {
 
-void check_images(std::string_view operation, const TensorView& x) {
-  check::ranked({operation, "x"}, x, 4);
+void check_images(std::string_view operation, const TensorView& x, std::string_view name = "x") {
+  check::ranked({operation, name}, x, 4);
   if (x.elements() == 0) {
-    throw ShapeError(fmt::format("{}: x is {}, expected at least one element", operation, x.shape.to_string()));
+    throw ShapeError(fmt::format("{}: {} is {}, expected at least one element", operation, name, x.shape.to_string()));
   }
 }
 
@@ -82,6 +82,25 @@ void batch_norm_backward(const Context& ctx, const TensorView& x, const TensorVi
   if (dbeta) check_vector(operation, "dbeta", dbeta, x);
   check::workspace(operation, workspace, batch_norm_workspace(x.shape));
   cpu::batch_norm_backward(ctx, x, gamma, mean, rstd, dy, dx, write_dx, dgamma, dbeta, workspace);
+}
+
+void batch_norm_inference_backward(const Context& ctx, const BatchNorm& bn, const TensorView& x,
+                                   const TensorView& gamma, const TensorView& running_mean,
+                                   const TensorView& running_var, const TensorView& dy, const TensorView& dx,
+                                   Write write_dx, const TensorView& dgamma, const TensorView& dbeta,
+                                   std::span<std::byte> workspace) {
+  constexpr std::string_view operation = "batch_norm_inference_backward";
+  check_images(operation, dy, "dy");
+  if (x || dgamma) check::shaped({operation, "x"}, x, dy.shape);
+  if (gamma) check_vector(operation, "gamma", gamma, dy);
+  check_vector(operation, "running_mean", running_mean, dy);
+  check_vector(operation, "running_var", running_var, dy);
+  if (dx) check::shaped({operation, "dx"}, dx, dy.shape);
+  if (dgamma) check_vector(operation, "dgamma", dgamma, dy);
+  if (dbeta) check_vector(operation, "dbeta", dbeta, dy);
+  check::workspace(operation, workspace, batch_norm_workspace(dy.shape));
+  cpu::batch_norm_inference_backward(ctx, bn, x, gamma, running_mean, running_var, dy, dx, write_dx, dgamma, dbeta,
+                                     workspace);
 }
 
 }  // namespace dnas::kernels

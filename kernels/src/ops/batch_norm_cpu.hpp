@@ -20,4 +20,10 @@ void batch_norm_backward(const Context& ctx, const TensorView& x, const TensorVi
                          const TensorView& rstd, const TensorView& dy, const TensorView& dx, Write write_dx,
                          const TensorView& dgamma, const TensorView& dbeta, std::span<std::byte> workspace);
 
+void batch_norm_inference_backward(const Context& ctx, const BatchNorm& bn, const TensorView& x,
+                                   const TensorView& gamma, const TensorView& running_mean,
+                                   const TensorView& running_var, const TensorView& dy, const TensorView& dx,
+                                   Write write_dx, const TensorView& dgamma, const TensorView& dbeta,
+                                   std::span<std::byte> workspace);
+
 }  // namespace dnas::kernels::cpu

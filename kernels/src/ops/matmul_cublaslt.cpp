@@ -238,6 +238,9 @@ MatmulPlan plan_pointwise_conv(cublasLtHandle_t handle, Pass pass, const Pointwi
     throw UnsupportedError(fmt::format("{}: cuBLASLt takes stride 1 and offset 0 only, not {} and {}", operation,
                                        conv.stride, conv.offset));
   }
+  if (conv.groups != 1) {
+    throw UnsupportedError(fmt::format("{}: cuBLASLt takes one group only, not {}", operation, conv.groups));
+  }
   check_shapes(operation, pass, x, w, y, y_shape);
   return {handle, operation, pass, x, w, y, options};
 }

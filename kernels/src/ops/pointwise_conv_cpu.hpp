@@ -4,7 +4,8 @@
 
 #include <cstdint>
 
-// Host twins of dnas/kernels/pointwise_conv.hpp; arguments are checked.
+// Host twins of dnas/kernels/pointwise_conv.hpp; arguments are checked, and of
+// one group: conv.groups is ignored.
 namespace dnas::kernels::cpu {
 
 void pointwise_conv_forward(const Context& ctx, const PointwiseConv& conv, const TensorView& x, const TensorView& w,

@@ -52,7 +52,7 @@ struct PointwiseInputGradient {
 /// Bytes of device scratch; 0 without statistics.
 [[nodiscard]] std::size_t pointwise_conv_forward_workspace(const Shape& y);
 
-/// One launch.
+/// One launch. One group only, here and below.
 void pointwise_conv_forward(const BatchNorm& bn, const PointwiseConv& conv, const PointwiseInput& input,
                             const TensorView& w, const TensorView& y, const PointwiseStatistics& statistics,
                             Product product, std::span<std::byte> workspace, void* stream);

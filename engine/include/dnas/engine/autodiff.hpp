@@ -55,6 +55,8 @@ class Backward {
   /// Adds a value that nobody else reads or adds to: the first contribution is the partial, later ones are copied into
   /// it. For operations that cannot add to a partial themselves.
   void add(int input, ValueId contribution);
+  /// Adds the gradient of an output, as it is, to that of an input. The last that an operation does with it.
+  void pass(int input, int output);
 
   /// Appends op(inputs..., partial(input)) and makes its output the partial of `input`. For operations with one
   /// gradient.

@@ -25,10 +25,10 @@ struct FusedGraph {
 ///   batch_statistics   the other batch norms that only a weighted sum reads
 ///   node_reduction     the weighted sums that read any of these
 ///
-/// Only batch norms without affine part are fused, and only where nothing else reads what then is no longer computed;
-/// outputs of the graph are read. Everything else stays as it is, in Mode::eval all of it. Inputs, parameters, states
-/// and outputs keep their names and order. To be called before append_backward. @throws Error if
-/// gradients of parameters are there already
+/// Only batch norms without affine part and with the default settings are fused, and only where nothing else reads what
+/// then is no longer computed; outputs of the graph are read. Everything else stays as it is, in Mode::eval all of it.
+/// Inputs, parameters, states and outputs keep their names and order. To be called before append_backward. @throws
+/// Error if gradients of parameters are there already
 [[nodiscard]] FusedGraph fuse_mixed_operations(const Graph& graph);
 
 }  // namespace dnas::engine

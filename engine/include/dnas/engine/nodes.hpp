@@ -1,6 +1,7 @@
 #pragma once
 
 #include "dnas/engine/graph.hpp"
+#include "dnas/kernels/batch_norm.hpp"
 #include "dnas/kernels/conv.hpp"
 #include "dnas/kernels/depthwise_conv.hpp"
 #include "dnas/kernels/pointwise_conv.hpp"
@@ -25,12 +26,17 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId channel_shuffle(Graph& graph, ValueId x, std::int64_t groups);
 
 [[nodiscard]] ValueId relu(Graph& graph, ValueId x);
+/// min(max(x, 0), 6)
+[[nodiscard]] ValueId relu6(Graph& graph, ValueId x);
+
+/// Adds name.bias [C], which starts as zeros, to every pixel.
+[[nodiscard]] ValueId bias(Graph& graph, ValueId x, const std::string& name);
 
 /// Bias-free depthwise convolution; owns name.weight [k, k, C].
 [[nodiscard]] ValueId depthwise_conv(Graph& graph, ValueId x, const std::string& name,
                                      const kernels::DepthwiseConv& conv);
 
-/// Bias-free 1x1 convolution; owns name.weight [out_channels, C].
+/// Bias-free 1x1 convolution; owns name.weight [out_channels, C / groups].
 [[nodiscard]] ValueId pointwise_conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                                      const kernels::PointwiseConv& conv = {});
 
@@ -38,9 +44,11 @@ namespace dnas::engine::nodes {
 [[nodiscard]] ValueId conv(Graph& graph, ValueId x, const std::string& name, std::int64_t out_channels,
                            const kernels::Conv& conv);
 
-/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval.
-/// With `affine` owns name.weight and name.bias.
-[[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine);
+/// Batch normalisation: batch statistics in Mode::train (moving name.running_mean/var), running ones in Mode::eval,
+/// which then are constants to the gradient. With `affine` owns name.weight and name.bias.
+/// @throws ConfigError if epsilon is not positive or momentum outside [0, 1]
+[[nodiscard]] ValueId batch_norm(Graph& graph, ValueId x, const std::string& name, bool affine,
+                                 const kernels::BatchNorm& settings = {});
 
 [[nodiscard]] ValueId max_pool(Graph& graph, ValueId x, const kernels::Pool& pool);
 /// Padding is not counted in the divisor.
@@ -61,6 +69,19 @@ struct Term {
 
 /// Plain sum.
 [[nodiscard]] ValueId add(Graph& graph, std::span<const ValueId> terms);
+
+// Nodes that draw. `random` is an i64 [2] input {seed, step} of the graph, `site` a number of the node's own below
+// 2^24: equal keys and sites give equal draws, whatever the threads (kernels/draws.hpp). `rate` is an f32 [1] input in
+// [0, 1). In Mode::eval all but normal_noise are left out. Only x has a gradient.
+
+/// Drops elements with probability `rate` and scales the others by 1 / (1 - rate).
+[[nodiscard]] ValueId dropout(Graph& graph, ValueId x, ValueId rate, ValueId random, std::int64_t site);
+/// Drops whole images of x [N, H, W, C] likewise.
+[[nodiscard]] ValueId drop_path(Graph& graph, ValueId x, ValueId rate, ValueId random, std::int64_t site);
+/// x + factor * std(x) * n, n standard normal, with the deviation over all of x; the gradient takes it as a constant.
+[[nodiscard]] ValueId gaussian_noise(Graph& graph, ValueId x, float factor, ValueId random, std::int64_t site);
+/// Standard normal values instead of an x.
+[[nodiscard]] ValueId normal_noise(Graph& graph, const TensorType& type, ValueId random, std::int64_t site);
 
 /// Softmax cross-entropy with label smoothing, mean over the batch: a scalar loss [1].
 [[nodiscard]] ValueId cross_entropy(Graph& graph, ValueId logits, ValueId labels, float label_smoothing);

@@ -19,9 +19,11 @@ namespace dnas::kernels {
 struct BatchNorm {
   float epsilon = 1e-5F;
   float momentum = 0.1F;  ///< running = (1 - momentum) * running + momentum * batch (unbiased variance, as PyTorch)
+
+  friend bool operator==(const BatchNorm&, const BatchNorm&) = default;
 };
 
-/// Scratch bytes for the training forward and the backward pass; depends on the shape only. Must be 64-byte aligned.
+/// Scratch bytes for the training forward and the backward passes; depends on the shape only. Must be 64-byte aligned.
 [[nodiscard]] std::size_t batch_norm_workspace(const Shape& x);
 
 /// Training: normalises with batch statistics, writes mean and rstd = 1/sqrt(var + eps) for the backward pass, and
@@ -43,5 +45,15 @@ void batch_norm_inference(const Context& ctx, const BatchNorm& bn, const TensorV
 void batch_norm_backward(const Context& ctx, const TensorView& x, const TensorView& gamma, const TensorView& mean,
                          const TensorView& rstd, const TensorView& dy, const TensorView& dx, Write write_dx,
                          const TensorView& dgamma, const TensorView& dbeta, std::span<std::byte> workspace);
+
+/// Gradient of batch_norm_inference, to which the running statistics are constants. With s = 1/sqrt(running_var + eps):
+/// dx (+)= gamma * s * dy, dgamma = sum dy * (x - running_mean) * s, dbeta = sum dy.
+/// dx, dgamma, dbeta may each be a null view (not wanted), and x if dgamma is one. dx may be dy. dgamma and dbeta are
+/// overwritten. Host only: there is no CUDA version yet.
+void batch_norm_inference_backward(const Context& ctx, const BatchNorm& bn, const TensorView& x,
+                                   const TensorView& gamma, const TensorView& running_mean,
+                                   const TensorView& running_var, const TensorView& dy, const TensorView& dx,
+                                   Write write_dx, const TensorView& dgamma, const TensorView& dbeta,
+                                   std::span<std::byte> workspace);
 
 }  // namespace dnas::kernels

@@ -17,6 +17,7 @@ enum class Stream : std::uint32_t {
   relaxation = 8,
   perturbation = 9,
   synthetic_data = 10,
+  network = 11,  ///< nodes of a network that draw: dropout, noise (draws.hpp)
 };
 
 /// Philox-4x32-10, a counter-based generator: no state, so any draw can be made by anyone, in any order, after any
@@ -34,8 +35,7 @@ class Philox {
 
   /// Four uniform 32-bit words for one element.
   [[nodiscard]] constexpr std::array<std::uint32_t, 4> operator()(std::uint64_t element) const noexcept {
-    return block({static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), step_, stream_},
-                 key_);
+    return block(counter(element), key_);
   }
 
   /// Uniform in [0, 1), 24 random bits.
@@ -49,19 +49,33 @@ class Philox {
   /// Standard normal by Box-Muller.
   [[nodiscard]] float normal(std::uint64_t element) const noexcept;
 
+  using Counter = std::array<std::uint32_t, 4>;
+  using Key = std::array<std::uint32_t, 2>;
+
   /// The bijection itself: 10 rounds. Matches Random123's known answers.
-  [[nodiscard]] static constexpr std::array<std::uint32_t, 4> block(std::array<std::uint32_t, 4> counter,
-                                                                    std::array<std::uint32_t, 2> key) noexcept {
-    for (int round = 0; round < 10; ++round) {
-      const std::uint64_t p0 = 0xD2511F53ULL * counter[0];
-      const std::uint64_t p1 = 0xCD9E8D57ULL * counter[2];
-      counter = {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(p1),
-                 static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(p0)};
-      key[0] += 0x9E3779B9U;
-      key[1] += 0xBB67AE85U;
+  [[nodiscard]] static constexpr Counter block(Counter counter, Key key) noexcept {
+    for (int i = 0; i < rounds; ++i) {
+      counter = round(counter, key);
+      key = next_key(key);
     }
     return counter;
   }
+
+  // Its parts, for those who draw for many elements at a time.
+  static constexpr int rounds = 10;
+  [[nodiscard]] static constexpr Counter round(const Counter& counter, const Key& key) noexcept {
+    const std::uint64_t p0 = 0xD2511F53ULL * counter[0];
+    const std::uint64_t p1 = 0xCD9E8D57ULL * counter[2];
+    return {static_cast<std::uint32_t>(p1 >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(p1),
+            static_cast<std::uint32_t>(p0 >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(p0)};
+  }
+  [[nodiscard]] static constexpr Key next_key(const Key& key) noexcept {
+    return {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};
+  }
+  [[nodiscard]] constexpr Counter counter(std::uint64_t element) const noexcept {
+    return {static_cast<std::uint32_t>(element), static_cast<std::uint32_t>(element >> 32), step_, stream_};
+  }
+  [[nodiscard]] constexpr const Key& key() const noexcept { return key_; }
 
   /// The top 24 bits as a float in [0, 1).
   [[nodiscard]] static constexpr float to_unit(std::uint32_t word) noexcept {
@@ -69,7 +83,7 @@ class Philox {
   }
 
  private:
-  std::array<std::uint32_t, 2> key_;
+  Key key_;
   std::uint32_t step_;
   std::uint32_t stream_;
 };
