@@ -207,7 +207,7 @@ ExitCode run_query_verb(const Arguments& arguments, Messages& messages) {
   } else {
     const bool by_index = parser.app().count("--index") > 0;
     const int code =
-        by_index ? table.code_of_index(flags.index) : search::nb201_code(search::parse_nb201(flags.architecture));
+        by_index ? table.code_of_index(flags.index) : search::nb201_code(search::parse_nb201_cell(flags.architecture));
     print_architecture(table, code, parser.json());
   }
   return ExitCode::done;

@@ -15,11 +15,11 @@ constexpr const char* readme_cell =
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|";
 
 std::string rejection(const std::string& text) {
-  return message_of<DataError>([&] { (void)parse_nb201(text); });
+  return message_of<DataError>([&] { (void)parse_nb201_cell(text); });
 }
 
 TEST(Nb201Code, DigitsAreOperationsWithTheFirstEdgeFirst) {
-  const Nb201Cell cell = parse_nb201(readme_cell);
+  const Nb201Cell cell = parse_nb201_cell(readme_cell);
   EXPECT_EQ(cell, (Nb201Cell{3, 3, 4, 1, 3, 1}));
   // ((((3 * 5 + 3) * 5 + 4) * 5 + 1) * 5 + 3) * 5 + 1
   EXPECT_EQ(nb201_code(cell), 11'791);
@@ -30,7 +30,7 @@ TEST(Nb201Code, TextsOfAllArchitecturesAreTheCodesInOrder) {
   ASSERT_EQ(texts.size(), 15'625U);
   for (int code = 0; code < nb201_architectures; ++code) {
     const std::string& text = texts[static_cast<std::size_t>(code)];
-    ASSERT_EQ(nb201_code(parse_nb201(text)), code);
+    ASSERT_EQ(nb201_code(parse_nb201_cell(text)), code);
     ASSERT_EQ(to_text(nb201_cell(code)), text);
   }
 }

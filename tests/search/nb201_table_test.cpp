@@ -74,7 +74,7 @@ TEST_F(Nb201, EveryFigureOfTheCsvFileIsInTheTable) {
   std::set<int> codes;
   for (auto line = lines_.begin() + 1; line != lines_.end(); ++line) {
     const std::vector<std::string> fields = fields_of(*line);
-    const int code = nb201_code(parse_nb201(fields[1]));
+    const int code = nb201_code(parse_nb201_cell(fields[1]));
     ASSERT_EQ(table.index_of(code), std::stoi(fields[0]));
     ASSERT_EQ(table.code_of_index(std::stoi(fields[0])), code);
     for (std::size_t i = 0; i < 3; ++i) {

@@ -14,7 +14,7 @@ Nb201Benchmark::Nb201Benchmark(const std::filesystem::path& table)
 }
 
 Nb201Scores Nb201Benchmark::scores(std::string_view architecture) const {
-  const int code = nb201_code(parse_nb201(architecture));
+  const int code = nb201_code(parse_nb201_cell(architecture));
   Nb201Scores scores;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const Target& target = targets_[i];

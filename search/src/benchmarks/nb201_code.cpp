@@ -94,7 +94,7 @@ Nb201Cell nb201_cell(int code) {
   return cell;
 }
 
-Nb201Cell parse_nb201(std::string_view text) {
+Nb201Cell parse_nb201_cell(std::string_view text) {
   return Reader(text).cell();
 }
 

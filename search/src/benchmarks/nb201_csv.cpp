@@ -135,7 +135,7 @@ void read_rows(CsvReader& csv, std::size_t fields_expected, Columns& columns) {
                                   fields.size(), fields_expected));
     std::size_t code = 0;
     try {
-      code = static_cast<std::size_t>(nb201_code(parse_nb201(fields[columns.arch])));
+      code = static_cast<std::size_t>(nb201_code(parse_nb201_cell(fields[columns.arch])));
     } catch (const DataError& error) {
       throw DataError(where + error.what());
     }

@@ -26,7 +26,7 @@ class Nb201Benchmark {
   /// @throws as Nb201Table
   explicit Nb201Benchmark(const std::filesystem::path& table);
 
-  /// @param architecture  in the benchmark's own text (parse_nb201())
+  /// @param architecture  in the benchmark's own text (parse_nb201_cell())
   /// @throws DataError if it cannot be read
   [[nodiscard]] Nb201Scores scores(std::string_view architecture) const;
 

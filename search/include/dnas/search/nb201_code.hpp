@@ -25,7 +25,7 @@ using Nb201Cell = std::array<int, nb201_edges>;
 
 /// Reads the benchmark's own text, "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|".
 /// @throws DataError saying at which character, what was expected and the choices
-[[nodiscard]] Nb201Cell parse_nb201(std::string_view text);
+[[nodiscard]] Nb201Cell parse_nb201_cell(std::string_view text);
 
 /// The benchmark's own text of a cell. @throws ConfigError if an operation is out of range
 [[nodiscard]] std::string to_text(const Nb201Cell& cell);

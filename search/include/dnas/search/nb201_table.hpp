@@ -62,8 +62,8 @@ struct Nb201Conversion {
 };
 
 /// Makes the file of an Nb201Table from a CSV file, plain or gzip, in any order of rows. Its columns are found by the
-/// names in its first line: `index` (the number in the benchmark), `arch` (parse_nb201()), the accuracies `c10_test`,
-/// `c100_test` and `im16_test` in per cent, and, where there are any, other accuracies
+/// names in its first line: `index` (the number in the benchmark), `arch` (parse_nb201_cell()), the accuracies
+/// `c10_test`, `c100_test` and `im16_test` in per cent, and, where there are any, other accuracies
 /// `{c10,c100,im16}_{train,val,test}[_12ep]` and the counts `{params,macs}_{c10,c100,im16}`. Others are ignored.
 /// The file is replaced as one step; a file that is not such a table is not replaced.
 /// @throws MissingError, IoError; DataError with file and line: columns missing or named twice, values that are none,
