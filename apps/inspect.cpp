@@ -1,7 +1,6 @@
-#include "dnas/engine/file.hpp"
-#include "dnas/kernels/error.hpp"
 #include "dnas/search/genotype.hpp"
 #include "dnas/search/space.hpp"
+#include "genotype_argument.hpp"
 #include "network_report.hpp"
 #include "options.hpp"
 #include "units.hpp"
@@ -12,7 +11,6 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -38,23 +36,6 @@ constexpr const char* examples =
     "  dnas inspect --init_channels 8 --layers 3 --image 8x8x1 --batch_size 64\n"
     "  dnas inspect --genotype DARTS_V2 --auxiliary   (the published cell, at the size of the official evaluation)\n"
     "  dnas inspect --genotype runs/first/genotype.txt --init_channels 16 --layers 8 --json";
-
-/// A published name, a file, or the text itself.
-Genotype read_genotype(const std::string& what) {
-  if (what.find_first_of("({|") != std::string::npos) return search::parse_genotype(what);
-  for (const std::string& name : search::published_genotype_names()) {
-    if (name == what) return search::published_genotype(name);
-  }
-  if (std::filesystem::exists(what)) {
-    try {
-      return search::parse_genotype(engine::read_text(what));
-    } catch (const DataError& error) {
-      throw DataError(fmt::format("{}: {}", what, error.what()));
-    }
-  }
-  throw MissingError(fmt::format("genotype '{}': no such file, and not a published cell (those are {})", what,
-                                 fmt::join(search::published_genotype_names(), ", ")));
-}
 
 std::string states_text(const std::vector<int>& states) {
   return fmt::format("{}", fmt::join(states, ", "));

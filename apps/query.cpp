@@ -1,5 +1,6 @@
 #include "dnas/kernels/error.hpp"
 #include "dnas/search/nb201_table.hpp"
+#include "genotype_argument.hpp"
 #include "units.hpp"
 #include "usage_error.hpp"
 #include "verbs.hpp"
@@ -33,6 +34,7 @@ constexpr const char* examples =
     "  dnas query --convert nb201.csv.gz --out nb201.dnas\n"
     "  dnas query --table nb201.dnas '|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|'\n"
     "  dnas query --table nb201.dnas --index 1835 --json\n"
+    "  dnas query --table nb201.dnas --genotype runs/nb201/genotype.json\n"
     "  dnas query --table nb201.dnas --best c10_test --top 10";
 
 struct QueryFlags {
@@ -41,6 +43,7 @@ struct QueryFlags {
   std::string table;
   std::string architecture;
   std::int64_t index = 0;
+  std::string genotype;
   std::string best;
   int top = 1;
 };
@@ -159,6 +162,9 @@ void add_flags(CLI::App& app, QueryFlags& flags) {
   app.add_option("--table", flags.table, "The table to look up in")->type_name("FILE");
   app.add_option("--index", flags.index, "The architecture of this number in the benchmark, 0 to 15624")
       ->type_name("N");
+  app.add_option("--genotype", flags.genotype,
+                 "The architecture that a search in this space found: its genotype.json or .txt")
+      ->type_name("FILE");
   app.add_option("--best", flags.best,
                  "The architectures with the highest value in this column; the lowest of params_* and macs_*")
       ->type_name("COLUMN");
@@ -170,8 +176,8 @@ void add_flags(CLI::App& app, QueryFlags& flags) {
 /// Flags that miss each other or exclude each other.
 void check_flags(const CLI::App& app) {
   const auto given = [&](const char* name) { return app.count(name) > 0; };
-  const int questions =
-      static_cast<int>(given("ARCH")) + static_cast<int>(given("--index")) + static_cast<int>(given("--best"));
+  const int questions = static_cast<int>(given("ARCH")) + static_cast<int>(given("--index")) +
+                        static_cast<int>(given("--genotype")) + static_cast<int>(given("--best"));
   if (given("--convert") && given("--table")) throw UsageError("--convert makes a table, --table reads one: give one");
   if (given("--top") && !given("--best")) throw UsageError("--top needs --best COLUMN");
   if (given("--out") && !given("--convert")) throw UsageError("--out needs --convert CSV");
@@ -181,7 +187,13 @@ void check_flags(const CLI::App& app) {
     return;
   }
   if (!given("--table")) throw UsageError("--table FILE is missing; --convert CSV --out FILE makes one");
-  if (questions != 1) throw UsageError("expected one of: an architecture, --index N, --best COLUMN");
+  if (questions != 1) throw UsageError("expected one of: an architecture, --index N, --genotype FILE, --best COLUMN");
+}
+
+int chosen_code(const Nb201Table& table, const QueryFlags& flags, const CLI::App& app) {
+  if (app.count("--index") > 0) return table.code_of_index(flags.index);
+  if (app.count("--genotype") > 0) return search::nb201_code(search::nb201_cell(read_genotype(flags.genotype)));
+  return search::nb201_code(search::parse_nb201_cell(flags.architecture));
 }
 
 }  // namespace
@@ -205,10 +217,7 @@ ExitCode run_query_verb(const Arguments& arguments, Messages& messages) {
   if (parser.app().count("--best") > 0) {
     print_best(table, table.column(flags.best), flags.top, parser.json());
   } else {
-    const bool by_index = parser.app().count("--index") > 0;
-    const int code =
-        by_index ? table.code_of_index(flags.index) : search::nb201_code(search::parse_nb201_cell(flags.architecture));
-    print_architecture(table, code, parser.json());
+    print_architecture(table, chosen_code(table, flags, parser.app()), parser.json());
   }
   return ExitCode::done;
 }

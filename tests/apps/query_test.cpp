@@ -61,6 +61,23 @@ TEST_F(Query, ArchitectureIsFoundByTextAndByIndex) {
   EXPECT_EQ(query_json({"--index", "857"}).at("ranks").at("c10_test"), 3);
 }
 
+// JSON as a search writes it, text as the benchmark does.
+TEST_F(Query, ArchitectureIsFoundByGenotype) {
+  spill(folder_ / "genotype.json", R"({"schema": 2, "cells": [{"name": "cell", "inputs": 1, "edges": [
+      {"op": "skip_connect", "from": 0, "to": 1},
+      {"op": "skip_connect", "from": 0, "to": 2}, {"op": "skip_connect", "from": 1, "to": 2},
+      {"op": "skip_connect", "from": 0, "to": 3}, {"op": "skip_connect", "from": 1, "to": 3},
+      {"op": "skip_connect", "from": 2, "to": 3}], "concat": [3]}]})");
+  spill(folder_ / "genotype.txt", std::string(nb201_rows[4].arch) + "\n");
+  for (const char* const name : {"genotype.json", "genotype.txt"})
+    EXPECT_EQ(query_json({"--genotype", (folder_ / name).string()}).at("index"), 1835) << name;
+
+  const auto darts = query({"--genotype", "DARTS_V2"});
+  EXPECT_EQ(darts.code, 65);
+  EXPECT_THAT(darts.err, HasSubstr("not of the space of NAS-Bench-201"));
+  EXPECT_EQ(query({"--genotype", "absent.json"}).code, 66);
+}
+
 TEST_F(Query, TableOfOneArchitectureIsAligned) {
   const auto result = query({"--index", "1835"});
   EXPECT_EQ(result.code, 0) << result.err;

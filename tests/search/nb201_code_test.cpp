@@ -47,6 +47,30 @@ TEST(Nb201Code, WrongTextSaysWhereAndWhatWasExpected) {
   EXPECT_THAT(rejection("|\x1b[31m"), HasSubstr("'|?[31m'")) << "nothing that a terminal obeys";
 }
 
+TEST(Nb201Code, CellOfAGenotypeIsThatOfItsEdges) {
+  Genotype genotype;
+  CellGenotype cell;
+  cell.inputs = 1;
+  cell.concat = {3};
+  cell.edges = {{"nor_conv_3x3", 0, 1}, {"nor_conv_3x3", 0, 2}, {"avg_pool_3x3", 1, 2},
+                {"skip_connect", 0, 3}, {"nor_conv_3x3", 1, 3}, {"skip_connect", 2, 3}};
+  genotype.cells = {{"cell", cell}};
+  EXPECT_EQ(nb201_cell(genotype), (Nb201Cell{3, 3, 4, 1, 3, 1}));
+}
+
+TEST(Nb201Code, GenotypeOfAnotherSpaceIsRefused) {
+  EXPECT_THAT(message_of<DataError>([] { (void)nb201_cell(published_genotype("DARTS_V2")); }),
+              AllOf(HasSubstr("'Genotype(normal="), HasSubstr("not of the space of NAS-Bench-201")));
+  Genotype smaller;
+  smaller.cells = {{"cell", {{{"none", 0, 1}}, {1}, 1}}};
+  EXPECT_THAT(message_of<DataError>([&] { (void)nb201_cell(smaller); }),
+              HasSubstr("'|none~0|': at character 9: expected '+'"));
+  smaller.cells[0].cell.edges = {{"none", 0, 1}, {"none", 0, 2}, {"none", 1, 2},
+                                 {"none", 0, 3}, {"none", 1, 3}, {"sep_conv_3x3", 2, 3}};
+  smaller.cells[0].cell.concat = {3};
+  EXPECT_THAT(message_of<DataError>([&] { (void)nb201_cell(smaller); }), HasSubstr("expected one of none, "));
+}
+
 TEST(Nb201Code, OutOfRangeIsRefused) {
   EXPECT_THROW((void)nb201_cell(-1), ConfigError);
   EXPECT_THROW((void)nb201_cell(nb201_architectures), ConfigError);

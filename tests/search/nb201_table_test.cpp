@@ -322,6 +322,8 @@ TEST_F(Nb201, BenchmarkTellsASearchWhatItsArchitectureIsWorth) {
             "CIFAR-10 94.36 (rank 2, best 94.37), CIFAR-100 73.51 (rank 1, best 73.51), "
             "ImageNet16-120 46.34 (rank 3, best 47.31)");
   EXPECT_THROW((void)benchmark.scores("|none~0|"), DataError);
+  EXPECT_NEAR(benchmark.scores(parse_genotype(test::nb201_rows[4].arch))[1].accuracy, 15.6067, 1e-5);
+  EXPECT_THROW((void)benchmark.scores(published_genotype("DARTS_V2")), DataError);
 }
 
 }  // namespace

@@ -14,7 +14,15 @@ Nb201Benchmark::Nb201Benchmark(const std::filesystem::path& table)
 }
 
 Nb201Scores Nb201Benchmark::scores(std::string_view architecture) const {
-  const int code = nb201_code(parse_nb201_cell(architecture));
+  return scores_of(parse_nb201_cell(architecture));
+}
+
+Nb201Scores Nb201Benchmark::scores(const Genotype& genotype) const {
+  return scores_of(nb201_cell(genotype));
+}
+
+Nb201Scores Nb201Benchmark::scores_of(const Nb201Cell& cell) const {
+  const int code = nb201_code(cell);
   Nb201Scores scores;
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const Target& target = targets_[i];

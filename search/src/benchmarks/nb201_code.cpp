@@ -94,6 +94,16 @@ Nb201Cell nb201_cell(int code) {
   return cell;
 }
 
+Nb201Cell nb201_cell(const Genotype& genotype) {
+  // Only genotypes of such cells have a text that begins so.
+  const std::string text = to_text(genotype);
+  if (!text.empty() && text.front() == '|') return parse_nb201_cell(text);
+  throw DataError(
+      fmt::format("the genotype '{}' is not of the space of NAS-Bench-201: expected one cell 'cell' with one input and "
+                  "{} edges",
+                  printable(text), nb201_edges));
+}
+
 Nb201Cell parse_nb201_cell(std::string_view text) {
   return Reader(text).cell();
 }

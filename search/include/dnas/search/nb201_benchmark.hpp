@@ -29,6 +29,8 @@ class Nb201Benchmark {
   /// @param architecture  in the benchmark's own text (parse_nb201_cell())
   /// @throws DataError if it cannot be read
   [[nodiscard]] Nb201Scores scores(std::string_view architecture) const;
+  /// @throws DataError if the genotype is of another space
+  [[nodiscard]] Nb201Scores scores(const Genotype& genotype) const;
 
  private:
   struct Target {
@@ -36,6 +38,8 @@ class Nb201Benchmark {
     Nb201Column column;
     double best = 0.0;
   };
+
+  [[nodiscard]] Nb201Scores scores_of(const Nb201Cell& cell) const;
 
   Nb201Table table_;  // owns what the columns point to
   std::array<Target, 3> targets_;

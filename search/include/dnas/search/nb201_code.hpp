@@ -1,5 +1,7 @@
 #pragma once
 
+#include "dnas/search/genotype.hpp"
+
 #include <array>
 #include <string>
 #include <string_view>
@@ -22,6 +24,9 @@ using Nb201Cell = std::array<int, nb201_edges>;
 
 /// The cell of a code. @throws ConfigError if the code is out of range
 [[nodiscard]] Nb201Cell nb201_cell(int code);
+
+/// The cell of a genotype of this space. @throws DataError if it is one of another space
+[[nodiscard]] Nb201Cell nb201_cell(const Genotype& genotype);
 
 /// Reads the benchmark's own text, "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|".
 /// @throws DataError saying at which character, what was expected and the choices
