@@ -87,6 +87,7 @@ Architecture::Architecture(const Space& space, std::unique_ptr<const Relaxation>
     RelaxationInput input;
     input.alpha = take(entries);
     input.first_element = static_cast<std::uint64_t>(g) << 32;
+    input.choices = &group;
     inputs_.push_back(input);
     wide_.push_back(take(wide));
     dwide_.push_back(take(wide));

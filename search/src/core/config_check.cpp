@@ -14,6 +14,7 @@
 #include "dnas/search/transform.hpp"
 
 #include "core/byte_size.hpp"
+#include "core/config_combinations.hpp"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -51,6 +52,7 @@ std::vector<std::string> check(const SearchConfig& config) {
   list(loss_terms(), config.loss_terms);
   list(controllers(), config.controllers);
   attempt([&] { static_cast<void>(engine::datasets().at(config.dataset)); });
+  if (problems.empty()) problems = combination_problems(config);  // of parts that there are
 
   const auto require = [&](bool holds, std::string_view name, auto value, std::string_view expected) {
     if (!holds) problems.push_back(fmt::format("{} is {}, expected {}", name, value, expected));

@@ -46,8 +46,7 @@ void harden(const TensorView& weights) {
 void Relaxation::forward(const Context& ctx, const RelaxationInput& in, const TensorView& weights) const {
   check_input(in);
   check_matrix("relaxation: weights", weights, in.alpha.shape);
-  const bool noise_free = in.phase == Phase::expected || in.phase == Phase::evaluation;
-  noise_free ? do_expected(ctx, in, weights) : do_forward(ctx, in, weights);
+  in.noise_free() ? do_expected(ctx, in, weights) : do_forward(ctx, in, weights);
   clear_absent(in, weights);
   for (std::int64_t i = 0; i < weights.elements(); ++i) {
     if (std::isfinite(weights.f32()[i])) continue;

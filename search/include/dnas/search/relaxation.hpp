@@ -10,6 +10,8 @@
 
 namespace dnas::search {
 
+struct ChoiceGroup;
+
 /// What mixing weights are wanted for: sampled relaxations may answer differently.
 enum class Phase : std::uint8_t {
   arch_step,    ///< the gradient of alpha
@@ -23,8 +25,11 @@ struct RelaxationInput {
   TensorView alpha;  ///< [edges, candidates] f32; -inf: the edge has no such candidate (any more)
   double tau = 1.0;  ///< temperature
   Phase phase = Phase::arch_step;
-  Philox noise{0, Stream::relaxation};  ///< keyed by seed and draw
-  std::uint64_t first_element = 0;      ///< of this group in the noise stream
+  Philox noise{0, Stream::relaxation};   ///< keyed by seed and draw
+  std::uint64_t first_element = 0;       ///< of this group in the noise stream
+  const ChoiceGroup* choices = nullptr;  ///< whose alpha it is; nullptr: of no known candidates
+
+  [[nodiscard]] bool noise_free() const noexcept { return phase == Phase::expected || phase == Phase::evaluation; }
 };
 
 /// How alpha becomes mixing weights, row by row. Absent candidates have weight 0 and gradient 0; the base class sees to
