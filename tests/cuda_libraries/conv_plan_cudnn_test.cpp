@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -169,15 +170,15 @@ TEST_P(DescribedDevice, RefusesArgumentsThatAreWrong) {
 
 TEST_P(DescribedDevice, RunRefusesViewsThatWereNotPlanned) {
   const ConvPlan plan = plan_of(*device, cases[0], Pass::forward, {Product::tf32, Write::overwrite, 64 * mebibyte});
-  alignas(64) static std::byte memory[128];
+  alignas(256) static std::byte memory[256];
   const auto message = [&](auto change) {
     Views v(cases[0], Pass::forward, Product::tf32);
     v.x.data = v.w.data = v.y.data = memory;
-    std::size_t bytes = plan.workspace_bytes();
-    change(v, bytes);
+    std::span<std::byte> workspace(memory, plan.workspace_bytes());
+    change(v, workspace);
     // Nothing reads the memory: a plan without a device cannot get further than the checks.
     try {
-      plan.run(nullptr, v.x, v.w, v.y, {memory, bytes}, nullptr);
+      plan.run(nullptr, v.x, v.w, v.y, workspace, nullptr);
     } catch (const Error& error) {
       return std::string(error.what());
     }
@@ -190,7 +191,13 @@ TEST_P(DescribedDevice, RunRefusesViewsThatWereNotPlanned) {
               HasSubstr("conv_forward: w is aligned to 4 bytes, planned with 16"));
   EXPECT_THAT(message([](Views& v, auto&) { v.y.data = nullptr; }), HasSubstr("conv_forward: y has no data"));
   ASSERT_GT(plan.workspace_bytes(), 0U);
-  EXPECT_THAT(message([](Views&, std::size_t& bytes) { --bytes; }), HasSubstr("conv_forward: workspace has "));
+  using Workspace = std::span<std::byte>;
+  EXPECT_THAT(message([](Views&, Workspace& workspace) { workspace = workspace.first(workspace.size() - 1); }),
+              HasSubstr("conv_forward: workspace has "));
+  EXPECT_THAT(message([](Views&, Workspace& workspace) {
+                workspace = {memory + 64, workspace.size()};
+              }),
+              HasSubstr("conv_forward: workspace is not aligned to 256 bytes"));
   EXPECT_THAT(message([](Views&, auto&) {}), HasSubstr("CUDNN_STATUS_")) << "a run without a handle";
 }
 

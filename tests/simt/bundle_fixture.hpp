@@ -51,6 +51,22 @@ using MaybeTensor = std::optional<DeviceTensor>;
   return t;
 }
 
+/// -1, 0 and 1, of which products and sums are exact in every format.
+[[nodiscard]] inline DeviceTensor random_signs(const Shape& shape, std::uint64_t seed, const Layout& layout) {
+  DeviceTensor t = DeviceTensor::random(shape, seed, layout);
+  for (std::int64_t i = 0; i < t.size(); ++i)
+    t.set(i, std::floor(1.5 * t[i] + 0.5));
+  return t;
+}
+
+/// What tensors hold.
+enum class Values : bool { uniform, signs };
+
+[[nodiscard]] inline DeviceTensor random_values(Values values, const Shape& shape, std::uint64_t seed,
+                                                const Layout& layout) {
+  return values == Values::signs ? random_signs(shape, seed, layout) : DeviceTensor::random(shape, seed, layout);
+}
+
 /// Rows mean and rstd for a source that is spread about `mean`.
 [[nodiscard]] inline DeviceTensor random_normalisation(double mean, std::int64_t channels, std::uint64_t seed,
                                                        std::int64_t offset) {

@@ -1,7 +1,6 @@
 #include "ops/column_sums_cuda.hpp"
 
 #include "reference/linear_ref.hpp"
-#include "simt/device_array.hpp"
 #include "simt/executor.hpp"
 #include "support/bf16.hpp"
 #include "support/tensors.hpp"
@@ -69,6 +68,9 @@ TEST_P(ColumnSumsCuda, MatchLoops) {
 INSTANTIATE_TEST_SUITE_P(, ColumnSumsCuda,
                          testing::Combine(testing::ValuesIn(cases), testing::Values(DType::f32, DType::bf16),
                                           testing::ValuesIn(simt::all_schedules)));
+INSTANTIATE_TEST_SUITE_P(Tiny, ColumnSumsCuda,
+                         testing::Combine(testing::Values(cases[2]), testing::Values(DType::f32),
+                                          testing::Values(simt::Schedule::shuffled)));
 
 }  // namespace
 }  // namespace dnas::kernels

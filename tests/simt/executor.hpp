@@ -41,7 +41,7 @@ void set_schedule(Schedule schedule) noexcept;
 void set_seed(std::uint64_t seed) noexcept;
 
 /// Threads of the operating system that execute blocks. Starts as environment variable SIMT_WORKERS; 0, the default:
-/// one per processor, and at least two under ThreadSanitizer.
+/// one per processor, at most 16, and at least two under ThreadSanitizer.
 void set_workers(unsigned count) noexcept;
 
 /// Whether a barrier that other threads of the block have passed by returning is an error. It is not on a GPU since

@@ -251,6 +251,27 @@ TEST(ExecutorSchedules, ShuffledIsGivenBySeedAndBlockAlone) {
   EXPECT_NE(block(0), block(1));
 }
 
+__global__ void block_order_kernel(unsigned* tickets, unsigned* order) {
+  order[atomicAdd(tickets, 1U)] = blockIdx.x;
+}
+
+TEST(ExecutorSchedules, ShuffledBlocksComeInAnyOrder) {
+  set_workers(1);  // several would take turns as the operating system likes
+  set_schedule(Schedule::shuffled);
+  std::vector<int> was_first(3, 0);
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    set_seed(seed);
+    unsigned tickets = 0;
+    std::vector<unsigned> order(3);
+    launch("block_order", block_order_kernel, {3, 1}, nullptr, &tickets, order.data());
+    EXPECT_THAT(order, testing::UnorderedElementsAre(0, 1, 2));
+    was_first.at(order[0]) += 1;
+  }
+  set_seed(1);
+  set_workers(0);
+  EXPECT_THAT(was_first, testing::Each(testing::Ge(10)));
+}
+
 TEST(ExecutorSchedules, ManyBlocksOfAllWorkersAreExecuted) {
   for (const unsigned workers : {1U, 2U, 5U}) {
     set_workers(workers);

@@ -178,14 +178,33 @@ TEST_P(ExecutorWarp, MasksThatConflictAreAnError) {
                              "executor_warp_test.cpp:[0-9]+ conflicts with that of lanes that wait"));
 }
 
+enum class Meet { ballot_and_shuffle, shuffles, synchronisations };
+
+template <Meet What>
 __global__ void different_operations_kernel(int* out) {
-  out[threadIdx.x] = threadIdx.x < 8 ? static_cast<int>(__ballot_sync(everyone, 1)) : __shfl_sync(everyone, 1, 0);
+  const bool few = threadIdx.x < 8;
+  int result = 0;
+  if constexpr (What == Meet::ballot_and_shuffle)
+    result = few ? static_cast<int>(__ballot_sync(everyone, 1)) : __shfl_sync(everyone, 1, 0);
+  if constexpr (What == Meet::shuffles)
+    result = few ? __shfl_up_sync(everyone, 1, 1U) : __shfl_down_sync(everyone, 1, 1U);
+  if constexpr (What == Meet::synchronisations) {
+    if (few) {
+      __syncwarp();
+    } else {
+      __syncwarp();
+    }
+  }
+  out[threadIdx.x] = result;
 }
 
 TEST_P(ExecutorWarp, DifferentOperationsOfOneMaskAreAnError) {
   std::vector<int> out(32);
-  EXPECT_THAT(error_of(different_operations_kernel, 32, out.data()),
-              HasSubstr("lanes of one mask meet in different warp operations"));
+  for (const auto kernel :
+       {different_operations_kernel<Meet::ballot_and_shuffle>, different_operations_kernel<Meet::shuffles>,
+        different_operations_kernel<Meet::synchronisations>}) {
+    EXPECT_THAT(error_of(kernel, 32, out.data()), HasSubstr("lanes of one mask meet in different warp operations"));
+  }
 }
 
 __global__ void unnamed_lane_kernel() {

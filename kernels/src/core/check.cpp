@@ -49,12 +49,12 @@ void ranked(const Where& where, const TensorView& t, int rank, DType dtype) {
   }
 }
 
-void workspace(std::string_view operation, std::span<std::byte> workspace, std::size_t needed) {
+void workspace(std::string_view operation, std::span<std::byte> workspace, std::size_t needed, std::size_t alignment) {
   if (workspace.size() < needed) {
     throw ShapeError(fmt::format("{}: workspace has {} bytes, expected {}", operation, workspace.size(), needed));
   }
-  if (reinterpret_cast<std::uintptr_t>(workspace.data()) % Buffer::alignment != 0) {
-    throw ShapeError(fmt::format("{}: workspace is not aligned to {} bytes", operation, Buffer::alignment));
+  if (reinterpret_cast<std::uintptr_t>(workspace.data()) % alignment != 0) {
+    throw ShapeError(fmt::format("{}: workspace is not aligned to {} bytes", operation, alignment));
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "dnas/kernels/buffer.hpp"
 #include "dnas/kernels/tensor_view.hpp"
 
 #include <cstddef>
@@ -40,7 +41,8 @@ void dense(const Where& where, const TensorView& t, const Shape& shape, DType dt
 /// As tensor(), and of this rank.
 void ranked(const Where& where, const TensorView& t, int rank, DType dtype = DType::f32);
 
-/// At least `needed` bytes, 64-byte aligned.
-void workspace(std::string_view operation, std::span<std::byte> workspace, std::size_t needed);
+/// At least `needed` bytes, aligned as a Buffer or as asked.
+void workspace(std::string_view operation, std::span<std::byte> workspace, std::size_t needed,
+               std::size_t alignment = Buffer::alignment);
 
 }  // namespace dnas::kernels::check

@@ -3,9 +3,13 @@
 #include "core/check.hpp"
 #include "dnas/kernels/tensor_view.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace dnas::kernels {
+
+/// Of a library's workspace, in bytes: cublasLtMatmul() asks for it, and cudaMalloc() gives it.
+inline constexpr std::size_t library_workspace_alignment = 256;
 
 /// The largest power of two up to 16 that divides an address; 16, all that any kernel asks for, for null. A plan may be
 /// made before there is memory.

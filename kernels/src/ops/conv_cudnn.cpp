@@ -180,8 +180,8 @@ ConvPlan::ConvPlan(const CudnnDevice& device, Pass pass, const Conv& conv, const
   const bool bf16 = options.product == Product::bf16;
   const bool widened = bf16 && pass == Pass::backward_weight;
   if (widened) {
-    constexpr std::size_t line = 256;
-    rounded_dw_bytes_ = (static_cast<std::size_t>(w.elements()) * size_of(DType::bf16) + line - 1) / line * line;
+    constexpr std::size_t unit = library_workspace_alignment;  // what follows is the engine's
+    rounded_dw_bytes_ = (static_cast<std::size_t>(w.elements()) * size_of(DType::bf16) + unit - 1) / unit * unit;
   }
   const bool add = write_ == Write::accumulate && !widened;
 
@@ -205,6 +205,7 @@ ConvPlan::ConvPlan(const CudnnDevice& device, Pass pass, const Conv& conv, const
 
 void ConvPlan::choose(const CudnnDevice& device, const CudnnDescriptor& graph, const ConvOptions& options) {
   std::size_t least = SIZE_MAX;  // workspace of those that failed by it alone
+  std::string refusal;           // of the last one that suits and cannot be planned
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const CudnnDescriptor& configuration : configurations(device, graph, mode)) {
       const CudnnDescriptor engine = engine_of(configuration);
@@ -216,7 +217,10 @@ void ConvPlan::choose(const CudnnDevice& device, const CudnnDescriptor& graph, c
       } else {
         plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device.properties());
       }
-      if (plan.try_finalize() != CUDNN_STATUS_SUCCESS) continue;
+      if (const cudnnStatus_t status = plan.try_finalize(); status != CUDNN_STATUS_SUCCESS) {
+        refusal = "; of the last one it says: " + status_text(status);
+        continue;
+      }
       const auto bytes = static_cast<std::size_t>(get_int(plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
       if (rounded_dw_bytes_ + bytes <= options.workspace_limit) {
         engine_ = get_int(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX);
@@ -230,7 +234,7 @@ void ConvPlan::choose(const CudnnDevice& device, const CudnnDescriptor& graph, c
   throw UnsupportedError(
       fmt::format("{}: cuDNN {} has no deterministic engine for x {}, w {} with {} bytes of workspace{}",
                   name_of(pass_), cudnnGetVersion(), x_.shape().to_string(), w_.shape().to_string(),
-                  options.workspace_limit, least == SIZE_MAX ? std::string() : fmt::format("; {} would do", least)));
+                  options.workspace_limit, least == SIZE_MAX ? refusal : fmt::format("; {} would do", least)));
 }
 
 void ConvPlan::run(cudnnHandle_t handle, const TensorView& x, const TensorView& w, const TensorView& y,
@@ -240,7 +244,7 @@ void ConvPlan::run(cudnnHandle_t handle, const TensorView& x, const TensorView& 
   x_.check({operation, names[0]}, x);
   w_.check({operation, names[1]}, w);
   y_.check({operation, names[2]}, y);
-  check::workspace(operation, workspace, workspace_bytes());
+  check::workspace(operation, workspace, workspace_bytes(), library_workspace_alignment);
 
   const bool widened = rounded_dw_bytes_ > 0;
   void* const filter = widened ? static_cast<void*>(workspace.data()) : w.data;

@@ -41,7 +41,7 @@ class ConvPlan {
   ConvPlan(const CudnnDevice& device, Pass pass, const Conv& conv, const TensorView& x, const TensorView& w,
            const TensorView& y, const ConvOptions& options);
 
-  /// Device scratch for run(), 64-byte aligned.
+  /// Device scratch for run(), aligned to library_workspace_alignment.
   [[nodiscard]] std::size_t workspace_bytes() const noexcept { return rounded_dw_bytes_ + engine_bytes_; }
   /// cuDNN's number of the engine, for logs.
   [[nodiscard]] std::int64_t engine() const noexcept { return engine_; }

@@ -201,7 +201,7 @@ void MatmulPlan::run(cublasLtHandle_t handle, const TensorView& x, const TensorV
   x_.check({operation_, names[0]}, x);
   w_.check({operation_, names[1]}, w);
   y_.check({operation_, names[2]}, y);
-  check::workspace(operation_, workspace, workspace_bytes_);
+  check::workspace(operation_, workspace, workspace_bytes_, library_workspace_alignment);
   if (bias_) {
     check::dense({operation_, "b"}, b, {y.channels()});
     set(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, b.data);

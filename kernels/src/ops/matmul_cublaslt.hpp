@@ -26,7 +26,7 @@ struct MatmulOptions {
 /// blocks come, or in bfloat16, are refused. So a plan's results are bitwise repeatable on a device.
 class MatmulPlan {
  public:
-  /// Device scratch for run(), 64-byte aligned.
+  /// Device scratch for run(), aligned to library_workspace_alignment.
   [[nodiscard]] std::size_t workspace_bytes() const noexcept { return workspace_bytes_; }
 
   /// Views as planned and b [O] (null without a bias), in device memory. Asynchronous on `stream` (a cudaStream_t), no

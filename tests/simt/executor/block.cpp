@@ -305,7 +305,8 @@ void Block::warp_operation(unsigned mask, WarpFunction function, void* slot, Mem
     warp.parity ^= 1U;
   }
   WarpOperation& operation = warp.open[at];
-  if (operation.function != function) {
+  // A shuffle up and a shuffle down are one function to the executor, but two instructions to a warp.
+  if (operation.function != function || !same(operation.place, place)) {
     throw Misuse("lanes of one mask meet in different warp operations, at " + text(place) + " and " +
                  text(operation.place));
   }

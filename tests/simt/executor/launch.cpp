@@ -44,6 +44,7 @@ class BlockOrder {
       : count_(count), descending_(settings.schedule == Schedule::descending) {
     if (settings.schedule != Schedule::shuffled) return;
     Random random(settings.seed, count);
+    first_ = random.below(count);
     factor_ = random.below(count);
     while (std::gcd(factor_, count) != 1)
       ++factor_;
@@ -51,13 +52,14 @@ class BlockOrder {
 
   [[nodiscard]] std::uint64_t operator[](std::uint64_t position) const {
     if (descending_) return count_ - 1 - position;
-    return static_cast<std::uint64_t>(static_cast<Wide>(position) * factor_ % count_);
+    return static_cast<std::uint64_t>((static_cast<Wide>(position) * factor_ + first_) % count_);
   }
 
  private:
   __extension__ using Wide = unsigned __int128;
   std::uint64_t count_;
   std::uint64_t factor_ = 1;
+  std::uint64_t first_ = 0;
   bool descending_;
 };
 
