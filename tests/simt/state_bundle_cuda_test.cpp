@@ -198,9 +198,9 @@ class State {
 
 void run(int stride, const std::vector<StateBundle>& states, Product product) {
   const TileLaunch shape = state_bundle_forward_shape(stride, states, product);
-  simt::Scratch scratch(state_bundle_forward_workspace(stride, states), static_cast<std::size_t>(shape.groups));
+  simt::DeviceScratch scratch(state_bundle_forward_workspace(stride, states), static_cast<std::size_t>(shape.groups));
   state_bundle_forward({}, stride, states, product, scratch.span(), nullptr);
-  EXPECT_TRUE(scratch.counters_are_zero());
+  EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
 }
 
 // --- tests ----------------------------------------------------------------------------------------------------------

@@ -546,10 +546,12 @@ struct Margin {
   return {t.data, t.pixel_stride, first, end, aligned && t.pixel_stride % 2 == 0 && first % 2 == 0 && end % 2 == 0};
 }
 
-/// Parts a launch's second axis is cut into, so that it has about two blocks for each multiprocessor of an H100: how
-/// many of `items` each part takes, at most.
+/// Blocks that a launch should have, about two for each of the 132 multiprocessors of an H100: a few idle slots cost
+/// less than loading every region once more.
+inline constexpr int launch_blocks = 256;
+
+/// Parts a launch's second axis is cut into, so that it has launch_blocks: how many of `items` each part takes, at most.
 [[nodiscard]] inline int items_per_group(int tiles, std::span<const int> items) {
-  constexpr int wanted = 256;  // of 2 * 132; a few idle slots cost less than loading every region once more
   int most = 1;
   for (const int n : items)
     most = std::max(most, n);
@@ -557,7 +559,7 @@ struct Margin {
     int groups = 0;
     for (const int n : items)
       groups += (n + per - 1) / per;
-    if (groups * tiles >= wanted) return per;
+    if (groups * tiles >= launch_blocks) return per;
   }
   return 1;
 }

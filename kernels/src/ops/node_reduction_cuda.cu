@@ -385,9 +385,9 @@ struct NodeBackwardPlan {
 
   template <typename Wanted>
   NodeBackwardPlan(std::span<const NodeTerm> terms, const Shape& shape, Wanted&& wanted) : node(terms, shape, wanted) {
-    const int counts[] = {node.count()};
-    const int per_group = items_per_group(node.grid.tiles, counts);
-    const int groups = (node.count() + per_group - 1) / per_group;
+    // With fewer terms never more groups: the workspace for all terms serves a launch for some of them.
+    const int tiles = std::max(node.grid.tiles, 1);
+    const int groups = std::min(node.count(), (launch_blocks + tiles - 1) / tiles);
     for (int g = 0; g < groups; ++g) {
       int first = node.count() * g / groups;
       // Both convolutions of a factorised reduce add to one mixing weight.
