@@ -626,6 +626,18 @@ TEST(StateBundleBackwardCudaPools, TiesAndNaN) {
   }
 }
 
+// A state that diverged makes gradients of weights NaN, not those of a state that is 0 there.
+TEST(StateBundleBackwardCudaRelu, KeepsNaN) {
+  for (const int stride : {1, 2}) {
+    Case c{"NaN", {1, 17, 16, 8}, stride, darts_of(8)};
+    if (stride == 2) c.candidates.push_back({CandidateKind::factorised_reduce, {}, 8});
+    State state(c, Product::tf32x3, 1);
+    state.x().set((8 * 16 + 8) * 8 + 5, std::numeric_limits<float>::quiet_NaN());
+    run(stride, {state.arguments(true, Write::overwrite)}, Product::tf32x3);
+    state.check(true, Write::overwrite);
+  }
+}
+
 // States of one launch differ in everything but their shape.
 TEST(StateBundleBackwardCudaStates, OfOneLaunchDoNotMeet) {
   const Case first{"First", {2, 18, 9, 16}, 1, all_kinds(16, 1)};

@@ -113,17 +113,20 @@ class State {
 
   /// What was written after arguments(true, true).
   void check() const {
+    check_outputs();
+    for (std::size_t k = 0; k < tensors_.size(); ++k)
+      check_statistics(tensors_[k], tensors_[k].y.doubles(), c_.candidates[k].channels);
+  }
+  void check_outputs() const {
     for (std::size_t k = 0; k < tensors_.size(); ++k) {
       const Tensors& t = tensors_[k];
       const TestCandidate& c = c_.candidates[k];
       const std::string kind = kind_name(c.kind);
-      const std::vector<double> y = t.y.doubles();
-      simt::expect_close(y,
+      simt::expect_close(t.y.doubles(),
                          simt::candidate_output(c.kind, c.window, c_.stride, c_.x, simt::state_of(x_, normalisation_),
                                                 doubles_of(t.filter), doubles_of(t.pointwise)),
                          simt::output_tolerance(product_), product_, "y of " + kind, margins());
       EXPECT_TRUE(t.y.untouched()) << kind << ' ' << k;
-      check_statistics(t, y, c.channels);
     }
   }
 
@@ -299,6 +302,20 @@ TEST(StateBundleForwardCudaPools, NaNAndInfinity) {
                                                      state.x().doubles(), {}, {});
         simt::expect_close(state.y(k).doubles(), expected, 0.0, product, "pools of NaN", margins());
       }
+    }
+  }
+}
+
+// A state that diverged is not rectified to 0.
+TEST(StateBundleForwardCudaRelu, KeepsNaN) {
+  for (const int stride : {1, 2}) {
+    for (const Product product : {Product::tf32x3, Product::bf16}) {
+      Case c{"NaN", {1, 9, 8, 8}, stride, {sep(3, 1, 8), sep(5, 2, 8), sep(7, 1, 8)}};
+      if (stride == 2) c.candidates.push_back({CandidateKind::factorised_reduce, {}, 8});
+      State state(c, product);
+      state.x().set((4 * 8 + 4) * 8 + 5, std::numeric_limits<float>::quiet_NaN());
+      run(stride, {state.arguments(true, false)}, product);
+      state.check_outputs();
     }
   }
 }

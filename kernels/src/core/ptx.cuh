@@ -20,6 +20,14 @@ __device__ __forceinline__ int opaque(int x) {
   return x;
 }
 
+/// The larger of x and 0. NaN stays NaN, which fmaxf would make 0: a network that diverged would look alive. Of a
+/// single thread.
+__device__ __forceinline__ float positive_part(float x) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(larger) : "f"(x));
+  return larger;
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------------------------
 // d += a b. With group = lane / 4 and member = lane % 4, a lane holds of d [16, 8] the elements
 //   d[0], d[1]: row group, columns 2 member and 2 member + 1;  d[2], d[3]: row group + 8, likewise.

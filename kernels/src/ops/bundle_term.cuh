@@ -550,7 +550,8 @@ struct Margin {
 /// less than loading every region once more.
 inline constexpr int launch_blocks = 256;
 
-/// Parts a launch's second axis is cut into, so that it has launch_blocks: how many of `items` each part takes, at most.
+/// Parts a launch's second axis is cut into, so that it has launch_blocks: how many of `items` each part takes, at
+/// most.
 [[nodiscard]] inline int items_per_group(int tiles, std::span<const int> items) {
   int most = 1;
   for (const int n : items)

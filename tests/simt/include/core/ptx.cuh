@@ -16,6 +16,10 @@ inline int opaque(int x) {
   return x;
 }
 
+inline float positive_part(float x) {
+  return x <= 0.0F ? 0.0F : x;
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------------------------
 
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
