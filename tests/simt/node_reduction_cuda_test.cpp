@@ -111,7 +111,7 @@ class Node {
     for (TermTensors& t : terms_)
       views.push_back(gradients ? t.gradient.view() : TensorView{});
     const TileLaunch launch = node_backward_shape(terms, shape_, product_);
-    simt::DeviceScratch scratch(node_backward_workspace(terms, shape_), static_cast<std::size_t>(launch.groups));
+    simt::DeviceScratch scratch(node_backward_workspace(terms, shape_), static_cast<std::size_t>(launch.counters));
     node_backward(terms, w_.view(), g_.view(), weights ? dw_.view() : TensorView{},
                   gradients ? std::span<const TensorView>(views) : std::span<const TensorView>(), product_,
                   scratch.span(), nullptr);
@@ -464,7 +464,7 @@ TEST(NodeCudaOutputs, ComputedAgainAreTheOnesThatWereStored) {
       }
       const std::vector<StateBundle> states{{arguments[0].source, candidates, outputs}};
       const TileLaunch launch = state_bundle_forward_shape(1, states, product);
-      simt::DeviceScratch scratch(state_bundle_forward_workspace(1, states), static_cast<std::size_t>(launch.groups));
+      simt::DeviceScratch scratch(state_bundle_forward_workspace(1, states), static_cast<std::size_t>(launch.counters));
       state_bundle_forward({}, 1, states, product, scratch.span(), nullptr);
       std::vector<NodeTerm> again = computed.arguments();
       for (std::size_t k = 0; k < terms.size(); ++k)

@@ -201,7 +201,7 @@ class State {
 
 void run(int stride, const std::vector<StateBundle>& states, Product product) {
   const TileLaunch shape = state_bundle_forward_shape(stride, states, product);
-  simt::DeviceScratch scratch(state_bundle_forward_workspace(stride, states), static_cast<std::size_t>(shape.groups));
+  simt::DeviceScratch scratch(state_bundle_forward_workspace(stride, states), static_cast<std::size_t>(shape.counters));
   state_bundle_forward({}, stride, states, product, scratch.span(), nullptr);
   EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
 }
@@ -253,6 +253,7 @@ const Case shapes[] = {
     {"MoreOut", {2, 7, 6, 12}, 1, {sep(3, 1, 40), sep(5, 1, 7), pool(CandidateKind::max_pool, 3, 12)}},
     {"Sampled", {2, 18, 17, 16}, 1, {sep(5, 2, 16)}},
     {"OnePixel", {1, 1, 1, 16}, 1, all_kinds(16, 1)},
+    {"ManyTiles", {25, 17, 2, 8}, 1, {sep(3, 1, 8), pool(CandidateKind::avg_pool, 3, 8)}, false, {}, {}, 0, 20.0F},
     {"NormalisedFarFrom0", {2, 9, 8, 16}, 1, all_kinds(16, 1), true, {}, {}, 0, 100.0F},
     {"OtherWindows",
      {2, 12, 11, 8},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/add_blocks.cuh"
 #include "core/shared_memory.cuh"
 #include "ops/bundle_pool.cuh"
 #include "ops/bundle_tile.cuh"
@@ -13,13 +14,29 @@ namespace dnas::kernels::cuda {
 
 // --- kernel parameters ----------------------------------------------------------------------------------------------
 
-/// Tiles of all images of an output.
+/// Tiles of all images of an output. What a block finds out of its tile is merged with that of the others in groups
+/// (add_blocks.cuh).
 struct TileGrid {
   int height, width;  // of an image
   int across;         // tiles side by side
   int per_image;
   int tiles;
+  int together;  // tiles of a group
+
+  [[nodiscard]] __host__ __device__ constexpr int counters() const {
+    return together == 0 ? 0 : 1 + (tiles + together - 1) / together;
+  }
 };
+
+/// Pixels of all tiles before one.
+template <int Channels>
+[[nodiscard]] __device__ __forceinline__ std::int64_t pixels_before(const TileGrid& grid, int tile) {
+  const int of_image = tile % grid.per_image;
+  const int row = of_image / grid.across * Tile<Channels>::height;
+  const int column = of_image % grid.across * Tile<Channels>::width;
+  const int rows = min(grid.height - row, Tile<Channels>::height);
+  return (std::int64_t{tile / grid.per_image} * grid.height + row) * grid.width + rows * column;
+}
 
 /// A state, and what its region in shared memory holds beyond the pixels that its outputs lie on.
 struct TileSource {
@@ -439,10 +456,11 @@ decltype(auto) with_tile(Product product, int channels, Body&& body) {
 [[nodiscard]] inline TileGrid tile_grid(int channels, std::int64_t images, std::int64_t height, std::int64_t width) {
   const int tile_width = channels == 64 ? Tile<64>::width : Tile<16>::width;
   const int tile_height = tile_elements / channels / tile_width;
-  TileGrid grid{static_cast<int>(height), static_cast<int>(width), 0, 0, 0};
+  TileGrid grid{static_cast<int>(height), static_cast<int>(width), 0, 0, 0, 0};
   grid.across = (grid.width + tile_width - 1) / tile_width;
   grid.per_image = grid.across * ((grid.height + tile_height - 1) / tile_height);
   grid.tiles = grid.per_image * static_cast<int>(images);
+  grid.together = add_group(grid.tiles);
   return grid;
 }
 

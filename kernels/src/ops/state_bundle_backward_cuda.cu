@@ -49,7 +49,8 @@ __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArg
       }
     }
   };
-  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), counters,
+  const auto blocks = static_cast<int>(gridDim.x);
+  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), blocks, add_group(blocks), counters,
                            finish);
 }
 

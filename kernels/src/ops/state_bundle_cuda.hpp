@@ -54,6 +54,7 @@ struct TileLaunch {
   int channels = 0;  ///< of a tile: 16, 32 or 64
   int tiles = 0;     ///< of all images: first axis of the grid
   int groups = 0;    ///< of candidates or terms: second axis
+  int counters = 0;  ///< at the front of the workspace
   std::size_t shared_bytes = 0;
 };
 
