@@ -18,10 +18,10 @@ __device__ __forceinline__ void correlate_strided(const Operand<P>* region, int 
   const Operand<P>* const corner =
       region + ((pixel / width * 2 + window.first) * columns + pixel % width * 2 + window.first) * pitch + channel;
   float sum[2][2] = {};
+  TapWalk tap_at(window.kernel);
 #pragma unroll 1
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
-    const Operand<P>* const at =
-        corner + (tap / window.kernel * columns + tap % window.kernel) * window.dilation * pitch;
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap, tap_at.advance()) {
+    const Operand<P>* const at = corner + (tap_at.row * columns + tap_at.column) * window.dilation * pitch;
     const Vec<2> w = load<2>(filter + tap * Channels + channel);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {

@@ -65,7 +65,7 @@ template <Product P, int Channels, bool Max>
 __device__ __forceinline__ void pool_any(const Operand<P>* tile, const Region& region, int height, int width,
                                          const Window& window, const Strip<Channels>& strip, StripSums& pooled) {
   constexpr int pitch = operand_pitch<P>(Channels);
-#pragma unroll 1
+#pragma unroll 1  // divisions, as a TapWalk would spill here
   for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
     const int a = window.first + tap / window.kernel * window.dilation;
     const int b = window.first + tap % window.kernel * window.dilation;

@@ -189,6 +189,24 @@ struct Window {
   int first;
 };
 
+/// Walks over the taps of a window of any size, without a division per tap.
+class TapWalk {
+ public:
+  __device__ __forceinline__ explicit TapWalk(int kernel, int first = 0)
+      : row(first / kernel), column(first % kernel), kernel_(kernel) {}
+
+  __device__ __forceinline__ void advance() {
+    if (++column < kernel_) return;
+    column = 0;
+    ++row;
+  }
+
+  int row, column;
+
+ private:
+  int kernel_;
+};
+
 using StripSums = float[2][4][2];  // row, column, channel
 
 /// sum += relu(x) correlated with `filter` [Kernel * Kernel, Channels], for a strip of spacing Dilation (if at most 2).
@@ -234,10 +252,11 @@ template <Product P, int Channels>
 __device__ __forceinline__ void correlate_any(const Operand<P>* region, int region_columns, const Window& window,
                                               const float* filter, const Strip<Channels>& strip, StripSums& sum) {
   constexpr int pitch = operand_pitch<P>(Channels);
+  TapWalk at(window.kernel);
 #pragma unroll 1
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
-    const int a = window.first + tap / window.kernel * window.dilation;
-    const int b = window.first + tap % window.kernel * window.dilation;
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap, at.advance()) {
+    const int a = window.first + at.row * window.dilation;
+    const int b = window.first + at.column * window.dilation;
     const Vec<2> w = load<2>(filter + tap * Channels + strip.channel);
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
