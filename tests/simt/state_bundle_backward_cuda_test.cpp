@@ -727,6 +727,13 @@ TEST(StateBundleBackwardCudaLaunch, SaysWhatItNeeds) {
   EXPECT_TRUE(launch_of(wide, Product::bf16, false).fits);
   const Case channels{"Channels", {1, 4, 4, 65}, 1, {{CandidateKind::identity, {}, 65}}};
   EXPECT_FALSE(launch_of(channels, Product::tf32, false).fits);
+
+  // An A100 gives less: gradients of 64 channels' weights need bfloat16 there.
+  State state({"Wide", {1, 8, 8, 64}, 1, all_kinds(64, 1)}, Product::tf32, 1);
+  const std::vector<StateGradient> states{state.arguments(true, Write::overwrite)};
+  EXPECT_TRUE(state_bundle_backward_launch(1, states, Product::tf32).fits);
+  EXPECT_FALSE(state_bundle_backward_launch(1, states, Product::tf32, a100_shared_bytes).fits);
+  EXPECT_TRUE(state_bundle_backward_launch(1, states, Product::bf16, a100_shared_bytes).fits);
 }
 
 }  // namespace

@@ -431,6 +431,10 @@ TEST(StateBundleForwardCudaLaunch, KnowsWhichTilesFit) {
   EXPECT_TRUE(tile_fits(1, widest, 16, Product::tf32));
   EXPECT_FALSE(tile_fits(1, widest, 64, Product::tf32));
   EXPECT_TRUE(tile_fits(1, widest, 64, Product::bf16));
+  // An A100 gives less: reduction cells with 64 channels need bfloat16 there.
+  EXPECT_TRUE(tile_fits(2, usual, 64, Product::tf32));
+  EXPECT_FALSE(tile_fits(2, usual, 64, Product::tf32, a100_shared_bytes));
+  EXPECT_TRUE(tile_fits(2, usual, 64, Product::bf16, a100_shared_bytes));
 }
 
 }  // namespace

@@ -413,9 +413,6 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
 
 // --- launchers ------------------------------------------------------------------------------------------------------
 
-/// Most dynamic shared memory of a block (sm_90; of sm_80: 163 KiB).
-inline constexpr std::size_t max_shared_bytes = 227 * 1024;
-
 /// Most bytes that a kernel wants beside a TermMemory: two numbers per channel of as many terms as a node may have.
 [[nodiscard]] inline std::size_t bytes_beside(int channels) {
   return shared_bytes<float>(2 * max_launch_candidates * static_cast<std::size_t>(channels));

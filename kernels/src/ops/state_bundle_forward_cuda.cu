@@ -324,7 +324,8 @@ ForwardParameters parameters_of(const ForwardPlan& plan, const BatchNorm& bn, in
 
 }  // namespace
 
-bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels, Product product) {
+bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels, Product product,
+               std::size_t available) {
   if (channels > max_tile_channels) return false;
   Margin margin;
   int taps = 0;
@@ -335,7 +336,7 @@ bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_
   const int tile = tile_channels(channels);
   return with_tile(product, tile, [&]<Product P, int Channels>() {
     return term_memory_bytes<P, Channels, true>(region_pixels(tile, stride, margin), taps) + bytes_beside(tile) <=
-           max_shared_bytes;
+           available;
   });
 }
 
