@@ -20,12 +20,15 @@ __device__ __forceinline__ int opaque(int x) {
   return x;
 }
 
-/// The larger of x and 0. NaN stays NaN, which fmaxf would make 0: a network that diverged would look alive. Of a
-/// single thread.
+/// The larger of two, a NaN if one is: fmaxf would drop it, and a network that diverged would look alive. Of a single
+/// thread.
+__device__ __forceinline__ float larger(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
 __device__ __forceinline__ float positive_part(float x) {
-  float larger;
-  asm("max.NaN.f32 %0, %1, 0f00000000;" : "=f"(larger) : "f"(x));
-  return larger;
+  return larger(x, 0.0F);
 }
 
 // --- tensor cores ---------------------------------------------------------------------------------------------------
