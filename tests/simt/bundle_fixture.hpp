@@ -78,25 +78,6 @@ enum class Values : bool { uniform, signs };
   return rows;
 }
 
-/// Device scratch: `counters` zeros, then NaN.
-class Scratch {
- public:
-  Scratch(std::size_t bytes, std::size_t counters) : words_(bytes / sizeof(std::uint32_t) + 1, ~0U), bytes_(bytes) {
-    std::fill_n(words_.begin(), counters, 0U);
-    counters_ = counters;
-  }
-  [[nodiscard]] std::span<std::byte> span() { return std::as_writable_bytes(std::span(words_)).first(bytes_); }
-  [[nodiscard]] bool counters_are_zero() const {
-    return std::all_of(words_.begin(), words_.begin() + static_cast<std::ptrdiff_t>(counters_),
-                       [](std::uint32_t word) { return word == 0; });
-  }
-
- private:
-  std::vector<std::uint32_t> words_;
-  std::size_t bytes_;
-  std::size_t counters_;
-};
-
 // --- candidates in double precision ---------------------------------------------------------------------------------
 
 /// A result, and what its terms add up to without their signs: what rounding errors are relative to.

@@ -162,20 +162,27 @@ class DeviceTensor {
   return rms > 0.0 ? worst / rms : worst;
 }
 
-/// Scratch of a launch on the heap: counters, which are zero before and after, then NaN.
+/// Scratch of a launch on the heap: counters, which are zero before and after, then NaN, and a guard band behind it.
 class DeviceScratch {
  public:
-  explicit DeviceScratch(std::size_t bytes, std::size_t counters)
-      : counters_(counters), memory_(bytes / sizeof(std::uint64_t) + 1, ~std::uint64_t{0}) {
+  DeviceScratch(std::size_t bytes, std::size_t counters)
+      : bytes_(bytes), counters_(counters), memory_((bytes + guard) / sizeof(std::uint64_t) + 1, ~std::uint64_t{0}) {
     std::memset(memory_.data(), 0, counters * sizeof(unsigned));
   }
-  [[nodiscard]] std::span<std::byte> span() { return std::as_writable_bytes(std::span(memory_)); }
-  [[nodiscard]] bool counters_are_zero() {
-    const auto bytes = span().first(counters_ * sizeof(unsigned));
-    return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-  }
+  [[nodiscard]] std::span<std::byte> span() { return all().first(bytes_); }
+  [[nodiscard]] bool counters_are_zero() { return only(all().first(counters_ * sizeof(unsigned)), std::byte{0}); }
+  /// Whether nobody wrote behind it.
+  [[nodiscard]] bool untouched() { return only(all().subspan(bytes_), std::byte{0xFF}); }
 
  private:
+  static constexpr std::size_t guard = 65536;
+
+  [[nodiscard]] std::span<std::byte> all() { return std::as_writable_bytes(std::span(memory_)); }
+  static bool only(std::span<const std::byte> bytes, std::byte value) {
+    return std::all_of(bytes.begin(), bytes.end(), [=](std::byte b) { return b == value; });
+  }
+
+  std::size_t bytes_;
   std::size_t counters_;
   std::vector<std::uint64_t> memory_;
 };

@@ -23,6 +23,10 @@ __global__ void other_kernel(int* runs) {
   atomicAdd(runs, 1000);
 }
 
+__global__ void third_kernel(int* runs) {
+  atomicAdd(runs, 1000000);
+}
+
 std::string outcome(const LaunchShape& shape, void (*kernel)(int*) = count_kernel) {
   const LaunchRecorder recorder;  // large grids take their time
   try {
@@ -51,8 +55,19 @@ TEST(ExecutorLaunch, RefusesWhatTheDeviceRefuses) {
   EXPECT_THAT(outcome({dim3(1, 65536), 1}), invalid);
   EXPECT_THAT(outcome({dim3(1, 1, 65536), 1}), invalid);
   EXPECT_EQ(outcome({1, 1, 227 * 1024}), "accepted");
-  EXPECT_EQ(outcome({1, 1, 227 * 1024 + 1}),
-            "count: launch of 1x1x1 blocks of 1x1 threads with 232449 bytes of shared memory failed: invalid argument");
+  EXPECT_EQ(
+      outcome({1, 1, 227 * 1024 + 1}),
+      "count: launch of 1x1x1 blocks of 1x1 threads with 232449 bytes of shared memory failed: invalid argument; a "
+      "block of this device may have 232448");
+}
+
+TEST(ExecutorLaunch, OneLaunchDoesNotTakeSharedMemoryFromTheNext) {
+  const LaunchRecorder recorder;
+  launch("third", third_kernel, {1, 1, 100 * 1024}, nullptr, nullptr);
+  launch("third", third_kernel, {1, 1, 60 * 1024}, nullptr, nullptr);
+  // As a graph does that was captured in between.
+  const cudaLaunchConfig_t config{1, 1, 100 * 1024, nullptr};
+  EXPECT_EQ(cudaLaunchKernelEx(&config, third_kernel, nullptr), cudaSuccess);
 }
 
 TEST(ExecutorLaunch, MoreThanTheUsualSharedMemoryIsAskedForFirst) {

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-// mma, ldmatrix and to_tf32 against plain loops. Fragments are spelt out here as core/ptx.cuh and the PTX manual give
-// them, so that the executor's tables are not compared with themselves.
+// mma, ldmatrix, to_tf32 and larger against plain loops. Fragments are spelt out here as core/ptx.cuh and the
+// PTX manual give them, so that the executor's tables are not compared with themselves.
 namespace dnas::simt {
 namespace {
 
@@ -221,6 +221,19 @@ TEST(ExecutorTf32, RoundsToNearestTiesAway) {
   EXPECT_EQ(rounded(2.0F - 0.25F * unit), 2.0F);  // carries into the exponent
   EXPECT_TRUE(std::isinf(rounded(INFINITY)));
   EXPECT_TRUE(std::isnan(rounded(NAN)));
+}
+
+TEST(ExecutorLarger, KeepsNaN) {
+  using kernels::cuda::larger;
+  using kernels::cuda::positive_part;
+  EXPECT_EQ(larger(-3.0F, 2.0F), 2.0F);
+  EXPECT_EQ(larger(2.0F, -INFINITY), 2.0F);
+  EXPECT_TRUE(std::isnan(larger(NAN, 1.0F)) && std::isnan(larger(1.0F, NAN)));
+  EXPECT_EQ(positive_part(2.5F), 2.5F);
+  EXPECT_EQ(positive_part(-2.5F), 0.0F);
+  EXPECT_EQ(positive_part(INFINITY), INFINITY);
+  EXPECT_FALSE(std::signbit(positive_part(-0.0F)));
+  EXPECT_TRUE(std::isnan(positive_part(NAN)));
 }
 
 }  // namespace

@@ -111,11 +111,11 @@ class Node {
     for (TermTensors& t : terms_)
       views.push_back(gradients ? t.gradient.view() : TensorView{});
     const TileLaunch launch = node_backward_shape(terms, shape_, product_);
-    simt::Scratch scratch(node_backward_workspace(terms, shape_), static_cast<std::size_t>(launch.groups));
+    simt::DeviceScratch scratch(node_backward_workspace(terms, shape_), static_cast<std::size_t>(launch.counters));
     node_backward(terms, w_.view(), g_.view(), weights ? dw_.view() : TensorView{},
                   gradients ? std::span<const TensorView>(views) : std::span<const TensorView>(), product_,
                   scratch.span(), nullptr);
-    EXPECT_TRUE(scratch.counters_are_zero());
+    EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
   }
 
   std::vector<NodeTerm> arguments() {
@@ -421,6 +421,28 @@ TEST(NodeCudaGradients, MayBeUnwanted) {
   }
 }
 
+// A launch for some terms may be cut into more groups per term, but needs no more scratch than one for all.
+TEST(NodeCudaGradients, OfSomeTermsFitTheScratchForAll) {
+  const Shape shape{64, 1, 1, 5};  // a tile each
+  const DeviceTensor x = DeviceTensor::random(shape, 1);
+  const DeviceTensor g = DeviceTensor::random(shape, 2);
+  const DeviceTensor w = DeviceTensor::random({7}, 3);
+  std::vector<NodeTerm> terms;
+  std::deque<DeviceTensor> rows;
+  std::vector<TensorView> gradients;
+  for (std::int32_t k = 0; k < 7; ++k) {
+    terms.push_back({{x.view(), {}}, {}, 1, {}, {}, k});
+    gradients.push_back(rows.emplace_back(Shape{normalisation_gradient_rows, 5}).view());
+  }
+  for (std::size_t unwanted = 0; unwanted < 3; ++unwanted) {
+    simt::DeviceScratch scratch(node_backward_workspace(terms, shape), 64);
+    node_backward(terms, w.view(), g.view(), {}, gradients, Product::tf32, scratch.span(), nullptr);
+    EXPECT_TRUE(scratch.untouched()) << unwanted << " of 7 unwanted";
+    EXPECT_EQ(rows[unwanted][0], w[static_cast<std::int64_t>(unwanted)]);  // scale
+    gradients[unwanted] = {};
+  }
+}
+
 // The node of outputs that the forward pass stored, and of those that it did not, is one and the same.
 TEST(NodeCudaOutputs, ComputedAgainAreTheOnesThatWereStored) {
   for (const Product product : {Product::tf32x3, Product::tf32, Product::bf16}) {
@@ -442,7 +464,7 @@ TEST(NodeCudaOutputs, ComputedAgainAreTheOnesThatWereStored) {
       }
       const std::vector<StateBundle> states{{arguments[0].source, candidates, outputs}};
       const TileLaunch launch = state_bundle_forward_shape(1, states, product);
-      simt::Scratch scratch(state_bundle_forward_workspace(1, states), static_cast<std::size_t>(launch.groups));
+      simt::DeviceScratch scratch(state_bundle_forward_workspace(1, states), static_cast<std::size_t>(launch.counters));
       state_bundle_forward({}, 1, states, product, scratch.span(), nullptr);
       std::vector<NodeTerm> again = computed.arguments();
       for (std::size_t k = 0; k < terms.size(); ++k)

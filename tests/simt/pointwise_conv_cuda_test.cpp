@@ -130,7 +130,7 @@ struct Problem {
       cuda::pointwise_conv_forward(bn, c.conv, input(), w[0].view(), y.view(), statistics, c.product, scratch.span(),
                                    nullptr);
     }
-    EXPECT_TRUE(scratch.counters_are_zero());
+    EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
   }
   void backward(const TensorView& dx, Write write_dx, bool want_dw, Write write_dw) {
     const auto plan = cuda::pointwise_backward_tiling(y.pixels(), c.x[3], c.out, static_cast<int>(halves()));
@@ -144,7 +144,7 @@ struct Problem {
       cuda::pointwise_conv_backward(c.conv, input(), w[0].view(), output(), {dx, write_dx}, dws[0], write_dw, c.product,
                                     scratch.span(), nullptr);
     }
-    EXPECT_TRUE(scratch.counters_are_zero());
+    EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
   }
 
   // What double-precision loops make of it. The image of a reduce gets a row and a column of zeros to the end, which

@@ -58,6 +58,18 @@ TEST(StateBundleBackwardCudaPools, TiesAndNaN) {
   }
 }
 
+// A state that diverged makes gradients of weights NaN, not those of a state that is 0 there.
+TEST(StateBundleBackwardCudaRelu, KeepsNaN) {
+  for (const int stride : {1, 2}) {
+    Case c{"NaN", {1, 17, 16, 8}, stride, darts_of(8)};
+    if (stride == 2) c.candidates.push_back({CandidateKind::factorised_reduce, {}, 8});
+    State state(c, Product::tf32x3, 1);
+    state.x().set((8 * 16 + 8) * 8 + 5, std::numeric_limits<float>::quiet_NaN());
+    run(stride, {state.arguments(true, Write::overwrite)}, Product::tf32x3);
+    state.check(true, Write::overwrite);
+  }
+}
+
 // States of one launch differ in everything but their shape.
 TEST(StateBundleBackwardCudaStates, OfOneLaunchDoNotMeet) {
   const Case first{"First", {2, 18, 9, 16}, 1, all_kinds(16, 1)};
@@ -150,6 +162,13 @@ TEST(StateBundleBackwardCudaLaunch, SaysWhatItNeeds) {
   EXPECT_TRUE(launch_of(wide, Product::bf16, false).fits);
   const Case channels{"Channels", {1, 4, 4, 65}, 1, {{CandidateKind::identity, {}, 65}}};
   EXPECT_FALSE(launch_of(channels, Product::tf32, false).fits);
+
+  // An A100 gives less: gradients of 64 channels' weights need bfloat16 there.
+  State state({"Wide", {1, 8, 8, 64}, 1, all_kinds(64, 1)}, Product::tf32, 1);
+  const std::vector<StateGradient> states{state.arguments(true, Write::overwrite)};
+  EXPECT_TRUE(state_bundle_backward_launch(1, states, Product::tf32).fits);
+  EXPECT_FALSE(state_bundle_backward_launch(1, states, Product::tf32, a100_shared_bytes).fits);
+  EXPECT_TRUE(state_bundle_backward_launch(1, states, Product::bf16, a100_shared_bytes).fits);
 }
 
 }  // namespace

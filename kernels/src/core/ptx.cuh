@@ -20,6 +20,17 @@ __device__ __forceinline__ int opaque(int x) {
   return x;
 }
 
+/// The larger of two, a NaN if one is: fmaxf would drop it, and a network that diverged would look alive. Of a single
+/// thread.
+__device__ __forceinline__ float larger(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+__device__ __forceinline__ float positive_part(float x) {
+  return larger(x, 0.0F);
+}
+
 // --- tensor cores ---------------------------------------------------------------------------------------------------
 // d += a b. With group = lane / 4 and member = lane % 4, a lane holds of d [16, 8] the elements
 //   d[0], d[1]: row group, columns 2 member and 2 member + 1;  d[2], d[3]: row group + 8, likewise.

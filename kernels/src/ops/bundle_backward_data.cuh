@@ -131,8 +131,8 @@ __device__ __forceinline__ void add_separable(const Launch& launch, const StateA
     for (int i = 0; i < 2; ++i) {
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        z[i][j][0] = fmaxf(z[i][j][0], 0.0F);
-        z[i][j][1] = fmaxf(z[i][j][1], 0.0F);
+        z[i][j][0] = positive_part(z[i][j][0]);
+        z[i][j][1] = positive_part(z[i][j][1]);
       }
     }
     park(z, shared.at<float>(geometry.z_at));

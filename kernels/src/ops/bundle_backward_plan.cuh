@@ -16,7 +16,6 @@
 // How a launch of state_bundle_backward is cut, on the host: pure functions of its arguments.
 namespace dnas::kernels::cuda::bundle_backward {
 
-inline constexpr std::size_t max_shared_bytes = 227 * 1024;  // of a block, sm_90
 // Blocks of a launch, two for each multiprocessor of an H100, where each leaves partial gradients of all weights; more
 // where it leaves none, or two sums per channel.
 inline constexpr std::int64_t max_weight_blocks = 264;
@@ -184,7 +183,7 @@ inline void plan_arrays(Plan& plan, int stride, std::span<const StateGradient> s
                        floats(geometry.gradient_rows) + floats(geometry.filter) + floats(geometry.sums);
 }
 
-inline Plan plan_for(int stride, std::span<const StateGradient> states, Product product) {
+inline Plan plan_for(int stride, std::span<const StateGradient> states, Product product, std::size_t available) {
   Plan plan;
   Geometry& geometry = plan.geometry;
   const Shape& x = states[0].source.x.shape;
@@ -224,7 +223,7 @@ inline Plan plan_for(int stride, std::span<const StateGradient> states, Product 
   plan.launch.counters = states.size() * static_cast<std::size_t>(add_counters(blocks));
   plan.launch.workspace =
       counter_bytes(plan.launch.counters) + static_cast<std::size_t>(entries * blocks) * sizeof(float);
-  plan.launch.fits = widest <= max_tile_channels && plan.launch.shared <= max_shared_bytes;
+  plan.launch.fits = widest <= max_tile_channels && plan.launch.shared <= available;
   return plan;
 }
 

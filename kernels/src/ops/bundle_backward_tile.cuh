@@ -344,10 +344,11 @@ template <Product P, int Channels, bool WithFilter>
 __device__ __forceinline__ void gather_any(const Gathered<P>& from, const Window& window, int padding, int begin,
                                            int end, const Strip<Channels>& strip, const StripSums& z, StripSums& dz) {
   constexpr int pitch = operand_pitch<P>(Channels);
+  TapWalk at(window.kernel, begin);
 #pragma unroll 1
-  for (int tap = begin; tap < end; ++tap) {
-    const int a = from.before + padding - tap / window.kernel * window.dilation;
-    const int b = from.before + padding - tap % window.kernel * window.dilation;
+  for (int tap = begin; tap < end; ++tap, at.advance()) {
+    const int a = from.before + padding - at.row * window.dilation;
+    const int b = from.before + padding - at.column * window.dilation;
     const Vec<2> w = load<2>(from.filter + tap * Channels + strip.channel);
     float sum[2] = {};
 #pragma unroll
@@ -374,10 +375,11 @@ __device__ __forceinline__ void gather_strided(const Gathered<P>& from, const Wi
                                                int end, const Strip<Channels>& strip, const StripSums& z,
                                                StripSums& dz) {
   constexpr int pitch = operand_pitch<P>(Channels);
+  TapWalk tap_at(window.kernel, begin);
 #pragma unroll 1
-  for (int tap = begin; tap < end; ++tap) {
-    const int up = padding - tap / window.kernel * window.dilation;
-    const int left = padding - tap % window.kernel * window.dilation;
+  for (int tap = begin; tap < end; ++tap, tap_at.advance()) {
+    const int up = padding - tap_at.row * window.dilation;
+    const int left = padding - tap_at.column * window.dilation;
     const int row = up & 1;
     const int column = left & 1;
     const Operand<P>* const at =

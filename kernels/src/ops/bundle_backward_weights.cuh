@@ -18,16 +18,16 @@ __device__ __forceinline__ void correlate_strided(const Operand<P>* region, int 
   const Operand<P>* const corner =
       region + ((pixel / width * 2 + window.first) * columns + pixel % width * 2 + window.first) * pitch + channel;
   float sum[2][2] = {};
+  TapWalk tap_at(window.kernel);
 #pragma unroll 1
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
-    const Operand<P>* const at =
-        corner + (tap / window.kernel * columns + tap % window.kernel) * window.dilation * pitch;
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap, tap_at.advance()) {
+    const Operand<P>* const at = corner + (tap_at.row * columns + tap_at.column) * window.dilation * pitch;
     const Vec<2> w = load<2>(filter + tap * Channels + channel);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       const Vec<2> value = load<2>(at + 2 * j * pitch);
-      sum[j][0] = fmaf(w.lane[0], fmaxf(value.lane[0], 0.0F), sum[j][0]);
-      sum[j][1] = fmaf(w.lane[1], fmaxf(value.lane[1], 0.0F), sum[j][1]);
+      sum[j][0] = fmaf(w.lane[0], positive_part(value.lane[0]), sum[j][0]);
+      sum[j][1] = fmaf(w.lane[1], positive_part(value.lane[1]), sum[j][1]);
     }
   }
 #pragma unroll
@@ -166,7 +166,7 @@ __device__ __forceinline__ void weight_tile(const Launch& launch, const StateArg
           const int column = i / quads % width * 2 + first;
           Vec<4> value = load<4>(source + (row * geometry.seen_columns + column) * pitch + channel);
           for (int e = 0; e < 4; ++e)
-            value.lane[e] = fmaxf(value.lane[e], 0.0F);
+            value.lane[e] = positive_part(value.lane[e]);
           store(d + i / quads * pitch + channel, value);
         }
         __syncthreads();

@@ -6,11 +6,6 @@
 // holds.
 namespace dnas::kernels::cuda {
 
-/// The greater of two, a NaN if there is one; the first of equals.
-__device__ __forceinline__ float pool_max(float best, float value) {
-  return value > best || isnan(value) ? value : best;
-}
-
 /// Positions inside an axis of `extent` among `kernel` ones from `first` on.
 [[nodiscard]] __device__ __forceinline__ int positions_inside(int first, int kernel, int extent) {
   const int begin = first > 0 ? first : 0;
@@ -24,7 +19,7 @@ namespace detail {
 template <bool Max>
 __device__ __forceinline__ void pool_value(float& pooled, float value, bool inside) {
   if constexpr (Max) {
-    if (inside) pooled = pool_max(pooled, value);
+    if (inside) pooled = larger(pooled, value);
   } else {
     pooled += value;  // the region holds 0 where the image ends
   }
@@ -65,7 +60,7 @@ template <Product P, int Channels, bool Max>
 __device__ __forceinline__ void pool_any(const Operand<P>* tile, const Region& region, int height, int width,
                                          const Window& window, const Strip<Channels>& strip, StripSums& pooled) {
   constexpr int pitch = operand_pitch<P>(Channels);
-#pragma unroll 1
+#pragma unroll 1  // divisions, as a TapWalk would spill here
   for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
     const int a = window.first + tap / window.kernel * window.dilation;
     const int b = window.first + tap % window.kernel * window.dilation;

@@ -101,17 +101,18 @@ template <int Channels, bool Max>
 __device__ __forceinline__ void gather_pool(const float* gradient, const unsigned char* winner, const Region& region,
                                             const PoolWindow& window, int row, int column, const Strip<Channels>& strip,
                                             StripSums& dx) {
+  TapWalk at(window.kernel);
 #pragma unroll 1
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap, at.advance()) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       // stride * output = position of the window's first pixel.
-      const int top = row + strip.row_of(i) + window.padding - tap / window.kernel;
+      const int top = row + strip.row_of(i) + window.padding - at.row;
       if (window.stride == 2 && top % 2 != 0) continue;
       const int out_row = (window.stride == 2 ? top / 2 : top) - region.row;
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const int left = column + strip.column + j + window.padding - tap % window.kernel;
+        const int left = column + strip.column + j + window.padding - at.column;
         if (window.stride == 2 && left % 2 != 0) continue;
         const int pixel = out_row * region.columns + (window.stride == 2 ? left / 2 : left) - region.column;
         const Vec<2> value = load<2>(gradient + pixel * pool_pitch<Channels> + strip.channel);

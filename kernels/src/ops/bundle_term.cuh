@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/add_blocks.cuh"
 #include "core/shared_memory.cuh"
 #include "ops/bundle_pool.cuh"
 #include "ops/bundle_tile.cuh"
@@ -13,13 +14,29 @@ namespace dnas::kernels::cuda {
 
 // --- kernel parameters ----------------------------------------------------------------------------------------------
 
-/// Tiles of all images of an output.
+/// Tiles of all images of an output. What a block finds out of its tile is merged with that of the others in groups
+/// (add_blocks.cuh).
 struct TileGrid {
   int height, width;  // of an image
   int across;         // tiles side by side
   int per_image;
   int tiles;
+  int together;  // tiles of a group
+
+  [[nodiscard]] __host__ __device__ constexpr int counters() const {
+    return together == 0 ? 0 : 1 + (tiles + together - 1) / together;
+  }
 };
+
+/// Pixels of all tiles before one.
+template <int Channels>
+[[nodiscard]] __device__ __forceinline__ std::int64_t pixels_before(const TileGrid& grid, int tile) {
+  const int of_image = tile % grid.per_image;
+  const int row = of_image / grid.across * Tile<Channels>::height;
+  const int column = of_image % grid.across * Tile<Channels>::width;
+  const int rows = min(grid.height - row, Tile<Channels>::height);
+  return (std::int64_t{tile / grid.per_image} * grid.height + row) * grid.width + rows * column;
+}
 
 /// A state, and what its region in shared memory holds beyond the pixels that its outputs lie on.
 struct TileSource {
@@ -396,9 +413,6 @@ __device__ __forceinline__ void compute_candidates(const TileSource* sources, co
 
 // --- launchers ------------------------------------------------------------------------------------------------------
 
-/// Most dynamic shared memory of a block (sm_90; of sm_80: 163 KiB).
-inline constexpr std::size_t max_shared_bytes = 227 * 1024;
-
 /// Most bytes that a kernel wants beside a TermMemory: two numbers per channel of as many terms as a node may have.
 [[nodiscard]] inline std::size_t bytes_beside(int channels) {
   return shared_bytes<float>(2 * max_launch_candidates * static_cast<std::size_t>(channels));
@@ -439,10 +453,11 @@ decltype(auto) with_tile(Product product, int channels, Body&& body) {
 [[nodiscard]] inline TileGrid tile_grid(int channels, std::int64_t images, std::int64_t height, std::int64_t width) {
   const int tile_width = channels == 64 ? Tile<64>::width : Tile<16>::width;
   const int tile_height = tile_elements / channels / tile_width;
-  TileGrid grid{static_cast<int>(height), static_cast<int>(width), 0, 0, 0};
+  TileGrid grid{static_cast<int>(height), static_cast<int>(width), 0, 0, 0, 0};
   grid.across = (grid.width + tile_width - 1) / tile_width;
   grid.per_image = grid.across * ((grid.height + tile_height - 1) / tile_height);
   grid.tiles = grid.per_image * static_cast<int>(images);
+  grid.together = add_group(grid.tiles);
   return grid;
 }
 
@@ -546,10 +561,13 @@ struct Margin {
   return {t.data, t.pixel_stride, first, end, aligned && t.pixel_stride % 2 == 0 && first % 2 == 0 && end % 2 == 0};
 }
 
-/// Parts a launch's second axis is cut into, so that it has about two blocks for each multiprocessor of an H100: how
-/// many of `items` each part takes, at most.
+/// Blocks that a launch should have, about two for each of the 132 multiprocessors of an H100: a few idle slots cost
+/// less than loading every region once more.
+inline constexpr int launch_blocks = 256;
+
+/// Parts a launch's second axis is cut into, so that it has launch_blocks: how many of `items` each part takes, at
+/// most.
 [[nodiscard]] inline int items_per_group(int tiles, std::span<const int> items) {
-  constexpr int wanted = 256;  // of 2 * 132; a few idle slots cost less than loading every region once more
   int most = 1;
   for (const int n : items)
     most = std::max(most, n);
@@ -557,7 +575,7 @@ struct Margin {
     int groups = 0;
     for (const int n : items)
       groups += (n + per - 1) / per;
-    if (groups * tiles >= wanted) return per;
+    if (groups * tiles >= launch_blocks) return per;
   }
   return 1;
 }

@@ -151,28 +151,6 @@ __device__ __forceinline__ void normalise_region(const Image<const Operand<P>>& 
   }
 }
 
-/// Depthwise filter [kernel, kernel, channels] to `filter` [kernel * kernel, Channels].
-template <int Channels>
-__device__ __forceinline__ void load_filter(const float* from, int taps, int channels, float* filter) {
-  for (int i = this_thread(); i < taps * Channels; i += tile_threads) {
-    const int channel = i % Channels;
-    filter[i] = channel < channels ? from[i / Channels * channels + channel] : 0.0F;
-  }
-}
-
-/// Pointwise weights [out, in] to `weights` [Channels, operand_pitch<P>(Channels)], by rows of `out` or, Transposed, of
-/// `in`.
-template <Product P, int Channels, bool Transposed = false>
-__device__ __forceinline__ void load_pointwise(const float* from, int out, int in, Operand<P>* weights) {
-  constexpr int pitch = operand_pitch<P>(Channels);
-  for (int i = this_thread(); i < Channels * Channels; i += tile_threads) {
-    const int row = i / Channels;  // of `from`
-    const int column = i % Channels;
-    const float value = row < out && column < in ? from[row * in + column] : 0.0F;
-    store_operand(weights + (Transposed ? column * pitch + row : row * pitch + column), value);
-  }
-}
-
 // --- strips ---------------------------------------------------------------------------------------------------------
 
 /// A thread's two channels of 2 x 4 pixels of a tile. The two rows lie `spacing` apart, so that they share the rows
@@ -211,10 +189,28 @@ struct Window {
   int first;
 };
 
+/// Walks over the taps of a window of any size, without a division per tap.
+class TapWalk {
+ public:
+  __device__ __forceinline__ explicit TapWalk(int kernel, int first = 0)
+      : row(first / kernel), column(first % kernel), kernel_(kernel) {}
+
+  __device__ __forceinline__ void advance() {
+    if (++column < kernel_) return;
+    column = 0;
+    ++row;
+  }
+
+  int row, column;
+
+ private:
+  int kernel_;
+};
+
 using StripSums = float[2][4][2];  // row, column, channel
 
 /// sum += relu(x) correlated with `filter` [Kernel * Kernel, Channels], for a strip of spacing Dilation (if at most 2).
-template <Product P, int Channels, int Kernel, int Dilation, int Stride, bool Relu = true>
+template <Product P, int Channels, int Kernel, int Dilation, int Stride>
 __device__ __forceinline__ void correlate_fixed(const Operand<P>* region, int region_columns, int first,
                                                 const float* filter, const Strip<Channels>& strip, StripSums& sum) {
   constexpr int pitch = operand_pitch<P>(Channels);
@@ -231,8 +227,8 @@ __device__ __forceinline__ void correlate_fixed(const Operand<P>* region, int re
       // Taps of a dilated window with stride 2 skip every second column.
       if (Stride == 2 && Dilation == 2 && i % 2 == 1) continue;
       const Vec<2> value = load<2>(corner + (a * Dilation * region_columns + i) * pitch);
-      x[i][0] = Relu ? fmaxf(value.lane[0], 0.0F) : value.lane[0];
-      x[i][1] = Relu ? fmaxf(value.lane[1], 0.0F) : value.lane[1];
+      x[i][0] = positive_part(value.lane[0]);
+      x[i][1] = positive_part(value.lane[1]);
     }
 #pragma unroll
     for (int b = 0; b < Kernel; ++b) {
@@ -252,14 +248,15 @@ __device__ __forceinline__ void correlate_fixed(const Operand<P>* region, int re
 }
 
 /// Likewise for any window, one multiplication per load.
-template <Product P, int Channels, bool Relu = true>
+template <Product P, int Channels>
 __device__ __forceinline__ void correlate_any(const Operand<P>* region, int region_columns, const Window& window,
                                               const float* filter, const Strip<Channels>& strip, StripSums& sum) {
   constexpr int pitch = operand_pitch<P>(Channels);
+  TapWalk at(window.kernel);
 #pragma unroll 1
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
-    const int a = window.first + tap / window.kernel * window.dilation;
-    const int b = window.first + tap % window.kernel * window.dilation;
+  for (int tap = 0; tap < window.kernel * window.kernel; ++tap, at.advance()) {
+    const int a = window.first + at.row * window.dilation;
+    const int b = window.first + at.column * window.dilation;
     const Vec<2> w = load<2>(filter + tap * Channels + strip.channel);
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
@@ -271,7 +268,7 @@ __device__ __forceinline__ void correlate_any(const Operand<P>* region, int regi
                 pitch +
             strip.channel);
         for (int i = 0; i < 2; ++i)
-          sum[row][j][i] = fmaf(w.lane[i], Relu ? fmaxf(value.lane[i], 0.0F) : value.lane[i], sum[row][j][i]);
+          sum[row][j][i] = fmaf(w.lane[i], positive_part(value.lane[i]), sum[row][j][i]);
       }
     }
   }
@@ -323,7 +320,7 @@ __device__ __forceinline__ void copy_strip(const Operand<P>* region, int region_
                        (strip.column + j) * window.stride + window.first;
       const Vec<2> value = load<2>(region + from * operand_pitch<P>(Channels) + strip.channel);
       for (int i = 0; i < 2; ++i)
-        copy[row][j][i] = relu ? fmaxf(value.lane[i], 0.0F) : value.lane[i];
+        copy[row][j][i] = relu ? positive_part(value.lane[i]) : value.lane[i];
     }
   }
 }

@@ -1,7 +1,8 @@
-#include "core/last_block.cuh"
+#include "core/add_blocks.cuh"
 #include "core/launch.cuh"
 #include "core/shared_memory.cuh"
 #include "core/vec.cuh"
+#include "core/warp_rows.cuh"
 #include "ops/bundle_term.cuh"
 #include "ops/state_bundle_cuda.hpp"
 
@@ -41,8 +42,8 @@ struct NodeBackwardParameters {
   int most_of_group;  // terms
   double pixels;      // of all images
   float* dw;
-  unsigned* counters;  // one per group
-  float* partials;     // [terms + groups, tiles, Channels]: per group sums of g, then of g * (y - mean) per term
+  unsigned* counters;  // [groups, grid.counters()]
+  float* partials;     // of each group [tiles, 1 + terms, Channels]: sums of g, then of g * (y - mean) per term
 };
 
 /// What a kernel is able to compute of its terms.
@@ -119,68 +120,39 @@ __global__ void __launch_bounds__(tile_threads, blocks_wanted_of<Computed>)
   write_fragments<P, Channels>(p.node, p.grid, position, node);
 }
 
-/// Sums of all tiles of four channels: partials [tiles, Channels], by one warp, all lanes of which call it. Lane l gets
-/// those of channels 4 l modulo Channels and on.
-template <int Channels>
-__device__ __forceinline__ void add_tiles(const float* partials, int tiles, double (&sums)[4]) {
-  constexpr int vectors = Channels / 4;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  for (double& sum : sums)
-    sum = 0.0;
-#pragma unroll 4
-  for (int tile = lane / vectors; tile < tiles; tile += 32 / vectors) {
-    const Vec<4> part = load<4>(partials + std::int64_t{tile} * Channels + lane % vectors * 4);
-    for (int i = 0; i < 4; ++i)
-      sums[i] += static_cast<double>(part.lane[i]);
-  }
-  for (int offset = vectors; offset < 32; offset *= 2) {
-    for (double& sum : sums)
-      sum += __shfl_xor_sync(0xFFFFFFFFU, sum, offset);
-  }
-}
-
-/// From the sums over all tiles: the normalisation gradient of a term, and sum of g * norm(y) over its channels. By one
-/// warp.
+/// From the sums over all tiles, [Channels] each in shared memory: the normalisation gradient of a term, and sum of g *
+/// norm(y) over its channels. By one warp.
 template <int Channels>
 __device__ __forceinline__ double finish_term(const NodeBackwardParameters& p, int k, const float* of_g,
                                               const float* of_gy) {
-  constexpr int vectors = Channels / 4;
   const Term& term = p.node.terms[k];
-  const int lane = static_cast<int>(threadIdx.x) % 32;
   const int channels = p.node.node.end;
-  double s[4];
-  double q[4];
-  add_tiles<Channels>(of_g, p.node.grid.tiles, s);
-  add_tiles<Channels>(of_gy, p.node.grid.tiles, q);
   const auto weight = static_cast<double>(p.node.w[term.weight]);
   double dot = 0.0;
-  for (int i = 0; i < 4; ++i) {
-    const int channel = lane % vectors * 4 + i;
-    if (channel < term.y.first || channel >= term.y.end) continue;
+  for (int channel = term.y.first + lane_id(); channel < term.y.end; channel += 32) {
+    const auto q = static_cast<double>(of_gy[channel]);
     float mean = 0.0F;
     double scale = weight;
     double slope = 0.0;
     double offset = 0.0;
     if (term.normalisation == nullptr) {
-      dot += q[i];
+      dot += q;
     } else {
       mean = term.normalisation[mean_row * channels + channel];
       const auto rstd = static_cast<double>(term.normalisation[rstd_row * channels + channel]);
-      dot += rstd * q[i];
+      dot += rstd * q;
       scale = weight * rstd;
-      slope = -scale * rstd * rstd * q[i] / p.pixels;
-      offset = -scale * s[i] / p.pixels;
+      slope = -scale * rstd * rstd * q / p.pixels;
+      offset = -scale * static_cast<double>(of_g[channel]) / p.pixels;
     }
-    if (term.gradient != nullptr && lane < vectors) {
+    if (term.gradient != nullptr) {
       term.gradient[scale_row * channels + channel] = static_cast<float>(scale);
       term.gradient[slope_row * channels + channel] = static_cast<float>(slope);
       term.gradient[centre_row * channels + channel] = mean;
       term.gradient[offset_row * channels + channel] = static_cast<float>(offset);
     }
   }
-  for (int offset = 1; offset < vectors; offset *= 2)
-    dot += __shfl_xor_sync(0xFFFFFFFFU, dot, offset);
-  return dot;
+  return warp_sum(dot);
 }
 
 /// One tile of one group of terms: grid (tiles, groups).
@@ -206,12 +178,11 @@ __global__ void __launch_bounds__(tile_threads, Channels == 16                  
   // Step 0 sums g, step n the products with term first + n - 1. A step's sums over warps are added behind the next
   // barrier.
   const auto sums_of = [&](int step) { return sums + step % 2 * tile_warps * Channels; };
-  const auto partials_of = [&](int step) {
-    return p.partials + std::int64_t{first + group + step} * node.grid.tiles * Channels;
-  };
+  const int elements = (1 + end - first) * Channels;
+  float* const partials = p.partials + std::int64_t{first + group} * node.grid.tiles * Channels;
   const auto settle = [&](int step) {
     if (thread < Channels) {
-      partials_of(step)[std::int64_t{tile} * Channels + thread] = add_warps<Channels>(sums_of(step), thread);
+      partials[std::int64_t{tile} * elements + step * Channels + thread] = add_warps<Channels>(sums_of(step), thread);
     }
   };
   TilePosition<Channels> position(node.grid, tile);
@@ -244,9 +215,14 @@ __global__ void __launch_bounds__(tile_threads, Channels == 16                  
         [&](int k) { settle(k - first + 1); }, consume);
   }
 
-  if (!arrives_last(p.counters + group, gridDim.x)) return;
+  // Sums and means are done with: they receive the sums over all tiles.
+  const bool last = add_blocks<tile_threads>(
+      partials, elements, tile, node.grid.tiles, node.grid.together, p.counters + group * node.grid.counters(),
+      [&](int i, const Vec<4>& sum) { store(i < Channels ? sums + i : means + i - Channels, sum); });
+  if (!last) return;
+  __syncthreads();
   for (int k = first + thread / 32; k < end; k += tile_warps) {
-    const double dot = finish_term<Channels>(p, k, partials_of(0), partials_of(k - first + 1));
+    const double dot = finish_term<Channels>(p, k, sums, means + (k - first) * Channels);
     if (thread % 32 == 0) dots[k - first] = dot;
   }
   __syncthreads();
@@ -385,9 +361,9 @@ struct NodeBackwardPlan {
 
   template <typename Wanted>
   NodeBackwardPlan(std::span<const NodeTerm> terms, const Shape& shape, Wanted&& wanted) : node(terms, shape, wanted) {
-    const int counts[] = {node.count()};
-    const int per_group = items_per_group(node.grid.tiles, counts);
-    const int groups = (node.count() + per_group - 1) / per_group;
+    // With fewer terms never more groups: the workspace for all terms serves a launch for some of them.
+    const int tiles = std::max(node.grid.tiles, 1);
+    const int groups = std::min(node.count(), (launch_blocks + tiles - 1) / tiles);
     for (int g = 0; g < groups; ++g) {
       int first = node.count() * g / groups;
       // Both convolutions of a factorised reduce add to one mixing weight.
@@ -405,7 +381,8 @@ struct NodeBackwardPlan {
       most = std::max(most, first_of_group[g] - first_of_group[g - 1]);
     return most;
   }
-  [[nodiscard]] std::size_t counters_bytes() const { return counter_bytes(static_cast<std::size_t>(groups())); }
+  [[nodiscard]] int counters() const { return groups() * node.grid.counters(); }
+  [[nodiscard]] std::size_t counters_bytes() const { return counter_bytes(static_cast<std::size_t>(counters())); }
   [[nodiscard]] std::size_t workspace() const {
     return counters_bytes() + static_cast<std::size_t>(node.count() + groups()) *
                                   static_cast<std::size_t>(node.grid.tiles) * static_cast<std::size_t>(node.channels) *
@@ -444,7 +421,7 @@ constexpr auto all_terms = [](std::size_t /*k*/) { return true; };
 
 TileLaunch node_forward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product) {
   const NodePlan plan(terms, node, all_terms);
-  return {plan.channels, plan.grid.tiles, 1, with_tile(product, plan.channels, [&]<Product P, int Channels>() {
+  return {plan.channels, plan.grid.tiles, 1, 0, with_tile(product, plan.channels, [&]<Product P, int Channels>() {
             return forward_shared_bytes<P, Channels>(plan);
           })};
 }
@@ -463,7 +440,7 @@ void node_forward(std::span<const NodeTerm> terms, const TensorView& w, const Te
 
 TileLaunch node_backward_shape(std::span<const NodeTerm> terms, const Shape& node, Product product) {
   const NodeBackwardPlan plan(terms, node, all_terms);
-  return {plan.node.channels, plan.node.grid.tiles, plan.groups(),
+  return {plan.node.channels, plan.node.grid.tiles, plan.groups(), plan.counters(),
           with_tile(product, plan.node.channels,
                     [&]<Product P, int Channels>() { return backward_shared_bytes<P, Channels>(plan); })};
 }

@@ -220,8 +220,8 @@ __global__ void __launch_bounds__(threads, P == Product::bf16 ? 2 : resident_blo
     }
   }
   const auto blocks = static_cast<int>(gridDim.x);
-  add_blocks<threads>(arrays, elements, static_cast<int>(blockIdx.x), blocks, counters + group * add_counters(blocks),
-                      [&](int i, const Vec<4>& sum) {
+  add_blocks<threads>(arrays, elements, static_cast<int>(blockIdx.x), blocks, add_group(blocks),
+                      counters + group * add_counters(blocks), [&](int i, const Vec<4>& sum) {
                         const int out = out_begin * Columns + i / max_columns;
                         for (int j = 0; j < 4; ++j) {
                           const int in = first_in + i % max_columns + j;

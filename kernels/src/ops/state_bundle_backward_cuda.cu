@@ -49,7 +49,8 @@ __device__ __forceinline__ void finish_sums(const Launch& launch, const StateArg
       }
     }
   };
-  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), counters,
+  const auto blocks = static_cast<int>(gridDim.x);
+  add_blocks<tile_threads>(partials, state.entries, static_cast<int>(blockIdx.x), blocks, add_group(blocks), counters,
                            finish);
 }
 
@@ -111,8 +112,9 @@ void launch_product(const Launch& arguments, const Plan& plan, std::size_t state
 }  // namespace
 
 StateBundleBackwardLaunch state_bundle_backward_launch(int stride, std::span<const StateGradient> states,
-                                                       Product product) {
-  return states.empty() ? StateBundleBackwardLaunch{} : bundle_backward::plan_for(stride, states, product).launch;
+                                                       Product product, std::size_t available) {
+  return states.empty() ? StateBundleBackwardLaunch{}
+                        : bundle_backward::plan_for(stride, states, product, available).launch;
 }
 
 std::size_t state_bundle_backward_workspace(int stride, std::span<const StateGradient> states) {
@@ -122,7 +124,7 @@ std::size_t state_bundle_backward_workspace(int stride, std::span<const StateGra
 void state_bundle_backward(int stride, std::span<const StateGradient> states, Product product,
                            std::span<std::byte> workspace, void* stream) {
   if (states.empty()) return;
-  const bundle_backward::Plan plan = bundle_backward::plan_for(stride, states, product);
+  const bundle_backward::Plan plan = bundle_backward::plan_for(stride, states, product, h100_shared_bytes);
   const bundle_backward::Launch arguments = bundle_backward::arguments_of(states, plan, workspace);
   const auto launch_it = product == Product::tf32x3 ? launch_product<Product::tf32x3>
                          : product == Product::tf32 ? launch_product<Product::tf32>

@@ -14,10 +14,11 @@ struct StateBundleBackwardLaunch {
   std::size_t counters = 0;   ///< at the front of the workspace
   std::size_t shared = 0;     ///< bytes per block
   std::size_t workspace = 0;  ///< bytes
-  bool fits = false;          ///< channels and shared memory are within what a block may have
+  bool fits = false;          ///< channels are within a tile's, shared memory within what is available
 };
 
 [[nodiscard]] StateBundleBackwardLaunch state_bundle_backward_launch(int stride, std::span<const StateGradient> states,
-                                                                     Product product);
+                                                                     Product product,
+                                                                     std::size_t available = h100_shared_bytes);
 
 }  // namespace dnas::kernels::cuda

@@ -25,9 +25,16 @@
 //
 // Device memory throughout; `stream` is a cudaStream_t. Tensors of states, outputs and gradients: f32, or all bf16 with
 // Product::bf16; weights, statistics and gradients of weights: f32. Each may be a slice of channels: partial channels
-// are that. At most max_tile_channels channels (bundle_tile.cuh) and tile_fits() windows. Arguments are taken as
-// checked. Asynchronous, no allocation, capture-safe, bitwise repeatable. Counters in the workspace are zero before its
-// first use and again after each.
+// are that. At most max_tile_channels channels (bundle_tile.cuh) and windows that fit: tile_fits() forward and in
+// nodes, state_bundle_backward_launch() backward. A stride of 1 or 2. Arguments are taken as checked. Asynchronous, no
+// allocation, capture-safe, bitwise repeatable.
+//
+// A workspace begins at a multiple of 16 bytes and with counters, which are zero before its first use and again after
+// each. Where they end depends on the shapes and on what is wanted, so a workspace serves launches of one operation
+// with the same shapes and the same null views.
+//
+// Source of the candidates: Liu, Simonyan and Yang 2019, arXiv:1806.09055; docs/decisions/0006-outputs-on-chip.md says
+// why no statistics come from Gram matrices. A launch passes up to 14 KB of parameters: CUDA 12.1, driver 530.
 namespace dnas::kernels::cuda {
 
 enum class CandidateKind : std::uint8_t {
@@ -49,18 +56,23 @@ struct Candidate {
   TensorView pointwise;    ///< [C_k, C]; separable and factorised_reduce
 };
 
+/// Shared memory that a block's arrays may take on a device: what it gives, less the little that kernels keep besides.
+inline constexpr std::size_t h100_shared_bytes = 227 * 1024 - 256;
+inline constexpr std::size_t a100_shared_bytes = 163 * 1024 - 256;
+
 /// How a launch divides its work: pure functions of shapes, for planning and for tests.
 struct TileLaunch {
   int channels = 0;  ///< of a tile: 16, 32 or 64
   int tiles = 0;     ///< of all images: first axis of the grid
   int groups = 0;    ///< of candidates or terms: second axis
+  int counters = 0;  ///< at the front of the workspace
   std::size_t shared_bytes = 0;
 };
 
 /// Whether a state's windows, those of its pools among them, fit into a block's shared memory in the forward pass and
-/// in nodes. `channels`: of the state or of an output, whichever are more.
+/// in nodes. `channels`: of the state or of an output, whichever are more. What does not fit is refused by the launch.
 [[nodiscard]] bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels,
-                             Product product);
+                             Product product, std::size_t available = h100_shared_bytes);
 
 // --- forward --------------------------------------------------------------------------------------------------------
 
@@ -116,10 +128,10 @@ void node_forward(std::span<const NodeTerm> terms, const TensorView& w, const Te
 /// Bytes of device scratch.
 [[nodiscard]] std::size_t node_backward_workspace(std::span<const NodeTerm> terms, const Shape& node);
 
-/// What g = dL/d(node) is for: dw[weight_k] += sum of g * norm_k (null view: not wanted), and per term its
-/// normalisation gradient [4, C] (normalisation.hpp; null view: not wanted). A term without a normalisation gets scale
-/// = w[weight], slope = centre = offset = 0, so that the backward pass of the states treats all terms alike. One
-/// launch.
+/// What g = dL/d(node) is for: dw[weight_k] += sum of g * norm_k (null view: not wanted; no two terms have one weight),
+/// and per term its normalisation gradient [4, C] (normalisation.hpp; null view: not wanted). A term without a
+/// normalisation gets scale = w[weight], slope = centre = offset = 0, so that the backward pass of the states treats
+/// all terms alike. One launch.
 void node_backward(std::span<const NodeTerm> terms, const TensorView& w, const TensorView& g, const TensorView& dw,
                    std::span<const TensorView> gradients, Product product, std::span<std::byte> workspace,
                    void* stream);

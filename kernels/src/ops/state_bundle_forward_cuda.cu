@@ -1,4 +1,4 @@
-#include "core/last_block.cuh"
+#include "core/add_blocks.cuh"
 #include "core/launch.cuh"
 #include "core/moments.cuh"
 #include "core/shared_memory.cuh"
@@ -35,7 +35,7 @@ struct ForwardParameters {
   TileGrid grid;
   int region_pixels, taps;  // most of all groups
   BatchNorm bn;
-  unsigned* counters;  // one per group
+  unsigned* counters;  // [groups, grid.counters()]
   Moments* moments;    // [candidates, tiles, Channels]
 };
 
@@ -117,34 +117,42 @@ __device__ __forceinline__ Moments moments_of_tile(const Moments* moments, int c
   return {mean, m2};
 }
 
-/// Statistics of a candidate from the moments [tiles, Channels] of its tiles: by one warp, all lanes of which call it.
+/// Two channels of many tiles.
+struct PairMoments {
+  BatchMoments of[2];
+};
+
+/// Merges `parts` parts of two channels, `tiles` tiles each, from tile `first` on. `column`: the channels in moments
+/// [tiles, Channels], where those of a part lie at its first tile.
 template <int Channels>
-__device__ __forceinline__ void finish_statistics(const Moments* moments, const TileGrid& grid, const BatchNorm& bn,
-                                                  const ForwardOutput& out, int first, int end) {
-  constexpr int pairs = Channels / 2;  // a lane takes two channels of every runs-th tile: 16-byte loads
-  constexpr int runs = 32 / pairs;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int channel = lane % pairs * 2;
-  const double shift[2] = {static_cast<double>(moments[channel].mean), static_cast<double>(moments[channel + 1].mean)};
+__device__ __forceinline__ PairMoments merge_parts(const Moments* column, const TileGrid& grid, int first, int parts,
+                                                   int tiles) {
+  const auto part_at = [&](int tile) { return load<4>(&column[std::int64_t{tile} * Channels].mean); };
+  const Vec<4> shift = part_at(first);
   MomentSums sums[2] = {};
-#pragma unroll 8
-  for (int tile = lane / pairs; tile < grid.tiles; tile += runs) {
-    const int pixels = TilePosition<Channels>(grid, tile).pixels();
-    const Vec<4> part = load<4>(&moments[std::int64_t{tile} * Channels + channel].mean);
-    for (int i = 0; i < 2; ++i)
-      sums[i].add(about(shift[i], {part.lane[2 * i], part.lane[2 * i + 1]}, pixels));
+  std::int64_t before = pixels_before<Channels>(grid, first);
+#pragma unroll 4
+  for (int i = 0; i < parts; ++i) {
+    const int tile = first + i * tiles;
+    const Vec<4> part = part_at(tile);
+    const std::int64_t after = pixels_before<Channels>(grid, min(tile + tiles, grid.tiles));
+    for (int e = 0; e < 2; ++e) {
+      sums[e].add(about(static_cast<double>(shift.lane[2 * e]), Moments{part.lane[2 * e], part.lane[2 * e + 1]},
+                        static_cast<int>(after - before)));
+    }
+    before = after;
   }
-  for (int i = 0; i < 2; ++i) {
-    for (int offset = pairs; offset < 32; offset *= 2) {
-      sums[i].add({__shfl_xor_sync(0xFFFFFFFFU, sums[i].count, offset),
-                   __shfl_xor_sync(0xFFFFFFFFU, sums[i].sum, offset),
-                   __shfl_xor_sync(0xFFFFFFFFU, sums[i].square, offset)});
-    }
-    if (lane < pairs && channel + i >= first && channel + i < end) {
-      const BatchMoments batch = batch_moments(shift[i], sums[i]);
-      write_normalisation(batch, bn.epsilon, out.normalisation, out.channels, channel + i);
-      move_running(batch, bn.momentum, out.running, channel + i);
-    }
+  return {{batch_moments(static_cast<double>(shift.lane[0]), sums[0]),
+           batch_moments(static_cast<double>(shift.lane[2]), sums[1])}};
+}
+
+/// Calls body(candidate, channel) for every second channel of the candidates that want statistics: a thread each.
+template <int Channels, typename Body>
+__device__ __forceinline__ void for_each_pair(const ForwardGroup& group, const ForwardOutput* outputs, Body&& body) {
+  constexpr int pairs = Channels / 2;
+  for (int i = static_cast<int>(threadIdx.x); i < (group.end - group.first) * pairs; i += tile_threads) {
+    const int k = group.first + i / pairs;
+    if (outputs[k].normalisation != nullptr) body(k, i % pairs * 2);
   }
 }
 
@@ -177,11 +185,28 @@ __global__ void __launch_bounds__(tile_threads, blocks_wanted<P, Channels>)
         if (out.y.data != nullptr) write_fragments<P, Channels>(out.y, p.grid, position, y);
       });
 
-  if (!arrives_last(p.counters + blockIdx.y, gridDim.x)) return;
-  for (int k = group.first + thread / 32; k < group.end; k += tile_warps) {
-    if (p.outputs[k].normalisation == nullptr) continue;
-    finish_statistics<Channels>(moments_of(k), p.grid, p.bn, p.outputs[k], p.candidates[k].first, p.candidates[k].end);
-  }
+  const bool last =
+      merge_blocks(tile, p.grid.tiles, p.grid.together, p.counters + static_cast<int>(blockIdx.y) * p.grid.counters(),
+                   [&](int first, int members) {
+                     for_each_pair<Channels>(group, p.outputs, [&](int k, int channel) {
+                       Moments* const column = moments_of(k) + channel;
+                       const PairMoments merged = merge_parts<Channels>(column, p.grid, first, members, 1);
+                       store(&column[std::int64_t{first} * Channels].mean,
+                             Vec<4>{{static_cast<float>(merged.of[0].mean), static_cast<float>(merged.of[0].m2),
+                                     static_cast<float>(merged.of[1].mean), static_cast<float>(merged.of[1].m2)}});
+                     });
+                   });
+  if (!last) return;
+  for_each_pair<Channels>(group, p.outputs, [&](int k, int channel) {
+    const ForwardOutput& out = p.outputs[k];
+    const PairMoments merged =
+        merge_parts<Channels>(moments_of(k) + channel, p.grid, 0, p.grid.counters() - 1, p.grid.together);
+    for (int e = 0; e < 2; ++e) {
+      if (channel + e < p.candidates[k].first || channel + e >= p.candidates[k].end) continue;
+      write_normalisation(merged.of[e], p.bn.epsilon, out.normalisation, out.channels, channel + e);
+      move_running(merged.of[e], p.bn.momentum, out.running, channel + e);
+    }
+  });
 }
 
 // --- launchers ------------------------------------------------------------------------------------------------------
@@ -240,7 +265,8 @@ struct ForwardPlan {
     }
   }
 
-  [[nodiscard]] std::size_t counters_bytes() const { return counter_bytes(groups.size()); }
+  [[nodiscard]] int counters() const { return static_cast<int>(groups.size()) * grid.counters(); }
+  [[nodiscard]] std::size_t counters_bytes() const { return counter_bytes(static_cast<std::size_t>(counters())); }
   [[nodiscard]] std::size_t workspace() const {
     if (items.empty()) return 0;
     return counters_bytes() +
@@ -298,7 +324,8 @@ ForwardParameters parameters_of(const ForwardPlan& plan, const BatchNorm& bn, in
 
 }  // namespace
 
-bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels, Product product) {
+bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_t channels, Product product,
+               std::size_t available) {
   if (channels > max_tile_channels) return false;
   Margin margin;
   int taps = 0;
@@ -309,14 +336,14 @@ bool tile_fits(int stride, std::span<const SeparableWindow> windows, std::int64_
   const int tile = tile_channels(channels);
   return with_tile(product, tile, [&]<Product P, int Channels>() {
     return term_memory_bytes<P, Channels, true>(region_pixels(tile, stride, margin), taps) + bytes_beside(tile) <=
-           max_shared_bytes;
+           available;
   });
 }
 
 TileLaunch state_bundle_forward_shape(int stride, std::span<const StateBundle> states, Product product) {
   const ForwardPlan plan(stride, states);
   if (plan.items.empty()) return {};
-  return {plan.channels, plan.grid.tiles, static_cast<int>(plan.groups.size()),
+  return {plan.channels, plan.grid.tiles, static_cast<int>(plan.groups.size()), plan.counters(),
           with_tile(product, plan.channels, [&]<Product P, int Channels>() {
             return forward_shared_bytes<P, Channels>(plan.region_pixels, plan.taps);
           })};

@@ -13,6 +13,7 @@
 using cudaStream_t = struct CUstream_st*;
 enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorInvalidConfiguration = 9 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin = 97 };
 
 struct cudaLaunchConfig_t {
   dim3 gridDim;
@@ -20,6 +21,23 @@ struct cudaLaunchConfig_t {
   std::size_t dynamicSmemBytes;
   cudaStream_t stream;
 };
+
+struct cudaFuncAttributes {
+  std::size_t sharedSizeBytes;  // static
+};
+
+/// There is one device, and no error outlives the call that returns it.
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr /*the only one*/, int /*device*/) {
+  *value = static_cast<int>(dnas::simt::max_shared_bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
 
 inline const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
@@ -60,6 +78,13 @@ constexpr std::size_t parameter_bytes() {
 template <typename... Parameters>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute /*the only one*/, int value) {
   return cuda_error(dnas::simt::allow_shared_bytes(reinterpret_cast<const void*>(kernel), value));
+}
+
+/// Variables in static shared memory are the host's, and take none.
+template <typename... Parameters>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (* /*kernel*/)(Parameters...)) {
+  *attributes = {};
+  return cudaSuccess;
 }
 
 /// Runs the whole grid before it returns; refuses what the device would refuse.

@@ -7,6 +7,7 @@
 #include <cuda_runtime.h>
 
 #include <bit>
+#include <cmath>
 
 namespace dnas::kernels::cuda {
 
@@ -14,6 +15,14 @@ using dnas::simt::Place;
 
 inline int opaque(int x) {
   return x;
+}
+
+inline float larger(float a, float b) {
+  if (a == b) return std::signbit(a) ? b : a;  // 0 is larger than -0
+  return isnan(a) || a > b ? a : b;
+}
+inline float positive_part(float x) {
+  return larger(x, 0.0F);
 }
 
 // --- tensor cores ---------------------------------------------------------------------------------------------------
