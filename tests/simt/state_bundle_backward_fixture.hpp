@@ -291,9 +291,9 @@ inline void run_backward(int stride, const std::vector<kernels::cuda::StateGradi
   const auto launch = kernels::cuda::state_bundle_backward_launch(stride, states, product);
   ASSERT_TRUE(launch.fits) << launch.shared << " bytes";
   ASSERT_EQ(launch.workspace, kernels::cuda::state_bundle_backward_workspace(stride, states));
-  Scratch scratch(launch.workspace, launch.counters);
+  DeviceScratch scratch(launch.workspace, static_cast<std::size_t>(launch.counters));
   kernels::cuda::state_bundle_backward(stride, states, product, scratch.span(), nullptr);
-  EXPECT_TRUE(scratch.counters_are_zero());
+  EXPECT_TRUE(scratch.counters_are_zero() && scratch.untouched());
 }
 
 }  // namespace dnas::simt

@@ -63,9 +63,9 @@ TEST(StateBundleBackwardCudaRelu, KeepsNaN) {
   for (const int stride : {1, 2}) {
     Case c{"NaN", {1, 17, 16, 8}, stride, darts_of(8)};
     if (stride == 2) c.candidates.push_back({CandidateKind::factorised_reduce, {}, 8});
-    State state(c, Product::tf32x3, 1);
+    BackwardState state(c, Product::tf32x3, 1);
     state.x().set((8 * 16 + 8) * 8 + 5, std::numeric_limits<float>::quiet_NaN());
-    run(stride, {state.arguments(true, Write::overwrite)}, Product::tf32x3);
+    simt::run_backward(stride, {state.arguments(true, Write::overwrite)}, Product::tf32x3);
     state.check(true, Write::overwrite);
   }
 }
@@ -164,7 +164,7 @@ TEST(StateBundleBackwardCudaLaunch, SaysWhatItNeeds) {
   EXPECT_FALSE(launch_of(channels, Product::tf32, false).fits);
 
   // An A100 gives less: gradients of 64 channels' weights need bfloat16 there.
-  State state({"Wide", {1, 8, 8, 64}, 1, all_kinds(64, 1)}, Product::tf32, 1);
+  BackwardState state({"Wide", {1, 8, 8, 64}, 1, all_kinds(64, 1)}, Product::tf32, 1);
   const std::vector<StateGradient> states{state.arguments(true, Write::overwrite)};
   EXPECT_TRUE(state_bundle_backward_launch(1, states, Product::tf32).fits);
   EXPECT_FALSE(state_bundle_backward_launch(1, states, Product::tf32, a100_shared_bytes).fits);
