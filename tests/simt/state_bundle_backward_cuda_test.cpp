@@ -5,6 +5,7 @@
 #include "reference/separable_bundle_ref.hpp"
 #include "simt/device_tensor.hpp"
 #include "simt/executor.hpp"
+#include "simt/margins.hpp"
 #include "support/bf16.hpp"
 #include "support/tensors.hpp"
 
@@ -12,11 +13,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <deque>
-#include <iostream>
 #include <limits>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -25,7 +23,10 @@ namespace dnas::kernels::cuda {
 namespace {
 
 using simt::DeviceTensor;
+using simt::Expected;
 using test::Gap;
+
+simt::Margins margins("state_bundle_backward");
 
 // --- tensors --------------------------------------------------------------------------------------------------------
 
@@ -96,74 +97,12 @@ double tolerance(Product product) {
   return 0.0;
 }
 
-const char* name_of(Product product) {
-  switch (product) {
-    case Product::tf32x3:
-      return "tf32x3";
-    case Product::tf32:
-      return "tf32";
-    case Product::bf16:
-      return "bf16";
-  }
-  return "";
-}
-
-/// The largest error per unit of tolerance that was met, by product and result.
-std::map<std::string, double>& margins() {
-  static std::map<std::string, double> worst;
-  return worst;
-}
-
-void expect_near(const DeviceTensor& actual, const std::vector<double>& expected, const std::vector<double>& magnitude,
-                 Product product, const char* what) {
-  ASSERT_EQ(static_cast<std::size_t>(actual.size()), expected.size());
-  double worst = 0.0;
-  std::size_t where = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const double a = actual[static_cast<std::int64_t>(i)];
-    if (std::isnan(a) && std::isnan(expected[i])) continue;
-    double error = std::abs(a - expected[i]) / (magnitude[i] + 1e-6);
-    if (!(error >= 0.0)) error = std::numeric_limits<double>::infinity();  // NaN on one side
-    if (error > worst) {
-      worst = error;
-      where = i;
-    }
-  }
-  EXPECT_LT(worst, tolerance(product)) << what << " at " << where << ": " << actual[static_cast<std::int64_t>(where)]
-                                       << ", expected " << expected[where] << ", magnitude " << magnitude[where];
-  double& margin = margins()[std::string(name_of(product)) + ' ' + what];
-  margin = std::max(margin, worst / tolerance(product));
+void expect_near(const DeviceTensor& actual, const Expected& expected, Product product, const char* what) {
+  simt::expect_close(actual.doubles(), expected, tolerance(product), product, what, margins);
   EXPECT_TRUE(actual.untouched()) << what;
 }
 
 // --- the operation in double precision ------------------------------------------------------------------------------
-
-/// A result, and what its terms add up to without their signs.
-struct Expected {
-  std::vector<double> value;
-  std::vector<double> magnitude;
-
-  explicit Expected(std::int64_t elements = 0)
-      : value(static_cast<std::size_t>(elements)), magnitude(static_cast<std::size_t>(elements)) {}
-};
-
-std::vector<double> absolute(std::vector<double> values) {
-  for (double& v : values)
-    v = std::abs(v);
-  return values;
-}
-
-/// Of form_gradient(): its parts without signs.
-std::vector<double> gradient_magnitude(const std::vector<double>& rows, const std::vector<double>& g,
-                                       const std::vector<double>& y) {
-  const std::size_t c = rows.size() / 4;
-  std::vector<double> sum(g.size());
-  for (std::size_t i = 0; i < g.size(); ++i) {
-    const std::size_t k = i % c;
-    sum[i] = std::abs(rows[k] * g[i]) + std::abs(rows[c + k] * (y[i] - rows[2 * c + k])) + std::abs(rows[3 * c + k]);
-  }
-  return sum;
-}
 
 /// Two 1x1 convolutions with stride 2, the second of the pixels one further down and right.
 struct FactorisedReduce {
@@ -308,30 +247,26 @@ class State {
       const TestCandidate& candidate = c_.candidates[k];
       const std::vector<double> rows = t.gradient.doubles();
       const std::vector<double> y = has_weights(candidate.kind) ? t.y.doubles() : output(k);
-      const std::vector<double> dy = reference::form_gradient(rows, t.g.doubles(), y);
-      const std::vector<double> size = gradient_magnitude(rows, t.g.doubles(), y);
+      const Expected dy = simt::formed_gradient(rows, t.g.doubles(), y);
       if (has_weights(candidate.kind)) {
-        const auto got = backward(candidate, z, t.filter, t.pointwise, dy, false);
-        const auto all = backward(candidate, z, t.filter, t.pointwise, size, true);
+        const auto got = backward(candidate, z, t.filter, t.pointwise, dy.value, false);
+        const auto all = backward(candidate, z, t.filter, t.pointwise, dy.magnitude, true);
         for (std::size_t i = 0; i < z.size(); ++i) {
           dx.value[i] += s[i] > 0.0 ? got.z[i] : 0.0;
           dx.magnitude[i] += all.z[i];
         }
         if (weights) {
           if (candidate.kind == CandidateKind::separable)
-            expect_near(t.dfilter, got.filter, all.filter, product_, "dfilter");
-          expect_near(t.dpointwise, got.weights, all.weights, product_, "dpointwise");
+            expect_near(t.dfilter, {got.filter, all.filter}, product_, "dfilter");
+          expect_near(t.dpointwise, {got.weights, all.weights}, product_, "dpointwise");
         }
       } else {
-        add(dx.value, pool_backward(candidate, dy));
-        add(dx.magnitude, pool_backward(candidate, size));
+        add(dx.value, pool_backward(candidate, dy.value));
+        add(dx.magnitude, pool_backward(candidate, dy.magnitude));
       }
     }
-    for (std::size_t i = 0; write == Write::accumulate && i < dx.value.size(); ++i) {
-      dx.value[i] += 0.25;
-      dx.magnitude[i] += 0.25;
-    }
-    expect_near(dx_, dx.value, dx.magnitude, product_, "dx");
+    if (write == Write::accumulate) dx.add(0.25);
+    expect_near(dx_, dx, product_, "dx");
     if (c_.normalised) check_normalisation(dx, s);
   }
 
@@ -412,7 +347,7 @@ class State {
                                                              const std::vector<double>& z, const DeviceTensor& filter,
                                                              const DeviceTensor& pointwise,
                                                              const std::vector<double>& dy, bool magnitudes) const {
-    const auto values = [&](const DeviceTensor& t) { return magnitudes ? absolute(t.doubles()) : t.doubles(); };
+    const auto values = [&](const DeviceTensor& t) { return magnitudes ? simt::absolute(t.doubles()) : t.doubles(); };
     if (candidate.kind == CandidateKind::factorised_reduce)
       return FactorisedReduce{c_.x, output_shape(candidate)}.backward(z, values(pointwise), dy);
     return separable_term(candidate).backward(z, values(filter), values(pointwise), dy);
@@ -448,7 +383,8 @@ class State {
       rows.value[k] = rows.magnitude[k] = normalisation_[static_cast<std::int64_t>(channels + k)];
       rows.value[2 * channels + k] = rows.magnitude[2 * channels + k] = normalisation_[static_cast<std::int64_t>(k)];
     }
-    expect_near(source_gradient_, rows.value, absolute(rows.magnitude), product_, "normalisation");
+    rows.magnitude = simt::absolute(rows.magnitude);
+    expect_near(source_gradient_, rows, product_, "normalisation");
   }
 
   Case c_;
@@ -481,10 +417,6 @@ class StateBundleBackwardCuda : public testing::TestWithParam<std::tuple<Case, P
     // One schedule for each case in turn; BitsDoNotDependOnTheSchedule runs all.
     static std::size_t turn = 0;
     simt::set_schedule(simt::all_schedules[turn++ % std::size(simt::all_schedules)]);
-  }
-  static void TearDownTestSuite() {
-    for (const auto& [what, worst] : margins())
-      std::cout << "largest error / tolerance, " << what << ": " << worst << '\n';
   }
 };
 
@@ -587,7 +519,7 @@ const std::vector<Case> kinds_f32{
 };
 
 std::string test_name(const testing::TestParamInfo<std::tuple<Case, Product>>& info) {
-  return std::string(std::get<0>(info.param).name) + "_" + name_of(std::get<1>(info.param));
+  return std::string(std::get<0>(info.param).name) + "_" + simt::name_of(std::get<1>(info.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(Products, StateBundleBackwardCuda,

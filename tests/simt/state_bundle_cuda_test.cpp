@@ -17,10 +17,7 @@ using simt::Expected;
 using simt::MaybeTensor;
 using test::Gap;
 
-simt::Margins& margins() {
-  static simt::Margins all;
-  return all;
-}
+simt::Margins margins("state_bundle_forward");
 
 // --- cases ----------------------------------------------------------------------------------------------------------
 
@@ -121,9 +118,9 @@ class State {
       simt::expect_close(y,
                          simt::candidate_output(c.kind, c.window, c_.stride, c_.x, simt::state_of(x_, normalisation_),
                                                 doubles_of(t.filter), doubles_of(t.pointwise)),
-                         simt::output_tolerance(product_), product_, "y of " + kind, margins());
+                         simt::output_tolerance(product_), product_, "y of " + kind, margins);
       EXPECT_TRUE(t.y.untouched()) << kind << ' ' << k;
-      check_statistics(t, y, c.channels);
+      simt::expect_statistics({t.normalisation, t.running_mean, t.running_var}, y, product_, margins);
     }
   }
 
@@ -152,39 +149,6 @@ class State {
   static std::string kind_name(CandidateKind kind) {
     const char* const names[] = {"separable", "max_pool", "avg_pool", "identity", "factorised_reduce"};
     return names[static_cast<std::size_t>(kind)];
-  }
-
-  /// Against those of the stored values: they are the ones a node normalises.
-  void check_statistics(const Tensors& t, const std::vector<double>& y, std::int64_t channels) const {
-    const reference::Moments moments(y, channels);
-    const double pixels = static_cast<double>(y.size()) / static_cast<double>(channels);
-    Expected mean;
-    Expected rstd;
-    Expected running_mean;
-    Expected running_var;
-    for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
-      const double std = std::sqrt(moments.var[c]);
-      const double unbiased = moments.var[c] * pixels / std::max(pixels - 1.0, 1.0);
-      const double size = std::abs(moments.mean[c]) + std;
-      mean.value.push_back(moments.mean[c]);
-      mean.magnitude.push_back(size);
-      rstd.value.push_back(moments.rstd(c, 1e-5F));
-      rstd.magnitude.push_back(rstd.value[c] * (1.0 + 0.02 * std::abs(moments.mean[c]) * rstd.value[c]));
-      running_mean.value.push_back(0.9 * 0.5 + 0.1 * moments.mean[c]);
-      running_mean.magnitude.push_back(0.45 + 0.1 * size);
-      running_var.value.push_back(0.9 * 2.0 + 0.1 * unbiased);
-      running_var.magnitude.push_back(running_var.value[c] * rstd.magnitude[c] / rstd.value[c]);
-    }
-    // The mean: f32 sums of 32 values or fewer, merged over warps in f32 and over tiles in f64. The variance: squares
-    // about a mean near the values, twice that many roundings; and the means of warps and tiles, rounded by 2^-24
-    // |mean|, move it by twice that times how far these means lie apart, a fraction of the deviation.
-    const std::vector<double> rows = t.normalisation.doubles();
-    const auto half = rows.begin() + channels;
-    simt::expect_close({rows.begin(), half}, mean, 3e-7, product_, "mean", margins());
-    simt::expect_close({half, rows.end()}, rstd, 1e-6, product_, "rstd", margins());
-    simt::expect_close(t.running_mean.doubles(), running_mean, 3e-7, product_, "running mean", margins());
-    simt::expect_close(t.running_var.doubles(), running_var, 1e-6, product_, "running variance", margins());
-    EXPECT_TRUE(t.normalisation.untouched());
   }
 
   Case c_;
@@ -297,7 +261,7 @@ TEST(StateBundleForwardCudaPools, NaNAndInfinity) {
       for (std::size_t k = 0; k < 2; ++k) {
         const auto expected = simt::candidate_output(CandidateKind::max_pool, c.candidates[k].window, stride, c.x,
                                                      state.x().doubles(), {}, {});
-        simt::expect_close(state.y(k).doubles(), expected, 0.0, product, "pools of NaN", margins());
+        simt::expect_close(state.y(k).doubles(), expected, 0.0, product, "pools of NaN", margins);
       }
     }
   }
