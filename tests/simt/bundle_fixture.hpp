@@ -156,7 +156,7 @@ class Scratch {
     case Product::bf16:
       break;
   }
-  return 1e-2;  // a normalised source, d, the weights and the output rounded by up to 2^-9 each
+  return 1e-2;  // a normalised source, d, the weights and the output rounded by up to 2^-8 each, which cancel in part
 }
 
 }  // namespace dnas::simt
