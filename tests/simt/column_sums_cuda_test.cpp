@@ -66,9 +66,12 @@ TEST_P(ColumnSumsCuda, MatchLoops) {
   EXPECT_TRUE(db.gaps_untouched());
 }
 
-INSTANTIATE_TEST_SUITE_P(, ColumnSumsCuda,
+INSTANTIATE_TEST_SUITE_P(Shapes, ColumnSumsCuda,
                          testing::Combine(testing::ValuesIn(cases), testing::Values(DType::f32, DType::bf16),
                                           testing::ValuesIn(simt::all_schedules)));
+INSTANTIATE_TEST_SUITE_P(Tiny, ColumnSumsCuda,
+                         testing::Combine(testing::Values(cases[2]), testing::Values(DType::f32),
+                                          testing::Values(simt::Schedule::shuffled)));
 
 }  // namespace
 }  // namespace dnas::kernels

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 namespace dnas::kernels {
 namespace {
@@ -16,30 +17,34 @@ using simt::DeviceArray;
 /// Elements on both sides of 2^32, a key and a step that use all their words.
 const cuda::PhiloxDraws draws{0xFEDCBA9876543210ULL, Stream::weight_init, 0x89ABCDEFU, (1ULL << 32U) - 700};
 
-class PhiloxFillCuda : public testing::TestWithParam<std::size_t> {
+class PhiloxFillCuda : public testing::TestWithParam<std::tuple<std::size_t, simt::Schedule>> {
  protected:
-  void SetUp() override { simt::set_schedule(simt::Schedule::shuffled); }
-  DeviceArray out{GetParam(), 1, 1};
+  void SetUp() override { simt::set_schedule(std::get<1>(GetParam())); }
+  std::size_t count = std::get<0>(GetParam());
+  DeviceArray out{count, 1, 1};
   Philox host{draws.seed, draws.stream, draws.step};
 };
 
 TEST_P(PhiloxFillCuda, UniformIsTheHostsBitForBit) {
   cuda::fill_uniform(out.values(), draws, 0.3F, nullptr);
-  for (std::size_t i = 0; i < GetParam(); ++i)
+  for (std::size_t i = 0; i < count; ++i)
     ASSERT_EQ(out.values()[i], 0.3F * (2.0F * host.uniform(draws.first + i) - 1.0F)) << "element " << i;
   EXPECT_TRUE(out.intact());
 }
 
 TEST_P(PhiloxFillCuda, NormalIsTheHosts) {
   cuda::fill_normal(out.values(), draws, 1e-3F, nullptr);
-  for (std::size_t i = 0; i < GetParam(); ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     const float expected = 1e-3F * host.normal(draws.first + i);
     ASSERT_NEAR(out.values()[i], expected, std::ldexp(std::abs(expected), -23)) << "element " << i;
   }
   EXPECT_TRUE(out.intact());
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, PhiloxFillCuda, testing::Values(1, 255, 1500));
+INSTANTIATE_TEST_SUITE_P(Lengths, PhiloxFillCuda,
+                         testing::Combine(testing::Values(1, 255, 1500), testing::ValuesIn(simt::all_schedules)));
+INSTANTIATE_TEST_SUITE_P(Tiny, PhiloxFillCuda,
+                         testing::Combine(testing::Values(600), testing::Values(simt::Schedule::shuffled)));
 
 TEST(PhiloxFillCudaLong, ArraysAreWalkedWithAStride) {
   simt::set_schedule(simt::Schedule::ascending);

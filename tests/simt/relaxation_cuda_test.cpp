@@ -154,6 +154,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RelaxationCuda,
                          testing::Combine(testing::Values(Shape{14, 8}, Shape{1, 1}, Shape{5, 33}, Shape{3, 130},
                                                           Shape{9, 32}),
                                           testing::Values(simt::Schedule::shuffled, simt::Schedule::by_warp)));
+// Two blocks, a lane with two entries.
+INSTANTIATE_TEST_SUITE_P(Tiny, RelaxationCuda,
+                         testing::Combine(testing::Values(Shape{5, 33}), testing::Values(simt::Schedule::shuffled)));
 
 class RelaxationCudaRows : public testing::Test {
  protected:

@@ -536,6 +536,19 @@ INSTANTIATE_TEST_SUITE_P(Kinds, StateBundleBackwardCuda,
 INSTANTIATE_TEST_SUITE_P(KindsOfShapes, StateBundleBackwardCuda,
                          testing::Combine(testing::ValuesIn(kinds_f32), testing::Values(Product::tf32x3)), test_name);
 
+// For ThreadSanitizer: each step of the pipeline, on several tiles, of a block and of several.
+TEST(StateBundleBackwardCudaTiny, EveryKind) {
+  simt::set_schedule(simt::Schedule::shuffled);
+  for (const int stride : {1, 2}) {
+    for (const bool weights : {false, true}) {
+      const Product product = stride == 1 ? Product::tf32 : Product::bf16;
+      State state({"Tiny", {1, 17 * stride, 5, 8}, stride, all_kinds(8, stride), true}, product, 1);
+      run(stride, {state.arguments(weights, Write::accumulate)}, product);
+      state.check(weights, Write::accumulate);
+    }
+  }
+}
+
 // The first of equals takes a maximum's gradient, and NaN is greater than everything.
 TEST(StateBundleBackwardCudaPools, TiesAndNaN) {
   for (const int stride : {1, 2}) {

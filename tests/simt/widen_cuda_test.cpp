@@ -40,6 +40,9 @@ INSTANTIATE_TEST_SUITE_P(Counts, WidenCuda,
                          testing::Combine(testing::Values(1, 2595, 2596), testing::Values(0, 1),
                                           testing::Values(Write::overwrite, Write::accumulate),
                                           testing::ValuesIn(simt::all_schedules)));
+INSTANTIATE_TEST_SUITE_P(Tiny, WidenCuda,
+                         testing::Combine(testing::Values(2595), testing::Values(0), testing::Values(Write::accumulate),
+                                          testing::Values(simt::Schedule::shuffled)));
 INSTANTIATE_TEST_SUITE_P(Strided, WidenCuda,
                          testing::Combine(testing::Values(1024 * 256 + 300), testing::Values(1),
                                           testing::Values(Write::accumulate),
