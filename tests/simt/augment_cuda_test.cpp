@@ -63,6 +63,9 @@ TEST_P(AugmentCuda, MatchesImagesMadeStepByStep) {
 
 INSTANTIATE_TEST_SUITE_P(Channels, AugmentCuda,
                          testing::Combine(testing::Values(1, 3, 5), testing::Values(DType::f32, DType::bf16),
+                                          testing::ValuesIn(simt::all_schedules)));
+INSTANTIATE_TEST_SUITE_P(Tiny, AugmentCuda,
+                         testing::Combine(testing::Values(3), testing::Values(DType::bf16),
                                           testing::Values(simt::Schedule::shuffled)));
 
 }  // namespace

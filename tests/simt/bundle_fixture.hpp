@@ -4,26 +4,20 @@
 #include "reference/pool_ref.hpp"
 #include "reference/separable_bundle_ref.hpp"
 #include "simt/device_tensor.hpp"
+#include "simt/margins.hpp"
 #include "support/tensors.hpp"
-
-#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <iostream>
-#include <limits>
-#include <map>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 // What the tests of the kernels of a cell share: tensors of both storage types, and candidates in double precision.
 namespace dnas::simt {
 
 using kernels::cuda::CandidateKind;
-using kernels::cuda::Product;
 using test::Gap;
 
 // --- tensors --------------------------------------------------------------------------------------------------------
@@ -79,18 +73,6 @@ enum class Values : bool { uniform, signs };
 }
 
 // --- candidates in double precision ---------------------------------------------------------------------------------
-
-/// A result, and what its terms add up to without their signs: what rounding errors are relative to.
-struct Expected {
-  std::vector<double> value;
-  std::vector<double> magnitude;
-};
-
-[[nodiscard]] inline std::vector<double> absolute(std::vector<double> values) {
-  for (double& v : values)
-    v = std::abs(v);
-  return values;
-}
 
 /// A source's state s: x, or x normalised.
 [[nodiscard]] inline std::vector<double> state_of(const DeviceTensor& x, const MaybeTensor& normalisation) {
@@ -161,18 +143,6 @@ struct Expected {
 
 // --- comparison -----------------------------------------------------------------------------------------------------
 
-[[nodiscard]] inline const char* name_of(Product product) {
-  switch (product) {
-    case Product::tf32x3:
-      return "tf32x3";
-    case Product::tf32:
-      return "tf32";
-    case Product::bf16:
-      break;
-  }
-  return "bf16";
-}
-
 /// Of an output of a candidate, relative to the sum of the magnitudes of its terms.
 [[nodiscard]] inline double output_tolerance(Product product) {
   switch (product) {
@@ -183,50 +153,7 @@ struct Expected {
     case Product::bf16:
       break;
   }
-  return 1e-2;  // a normalised source, d, the weights and the output rounded by up to 2^-9 each
-}
-
-/// The largest error that was met, as a part of its tolerance, by product and result.
-class Margins {
- public:
-  ~Margins() {
-    for (const auto& [name, margin] : worst_)
-      std::cout << "worst error, as a part of its tolerance: " << name << ' ' << margin << '\n';
-  }
-  Margins() = default;
-  Margins(const Margins&) = delete;
-  Margins& operator=(const Margins&) = delete;
-  Margins(Margins&&) = delete;
-  Margins& operator=(Margins&&) = delete;
-
-  void note(Product product, const std::string& what, double part) {
-    double& worst = worst_[std::string(name_of(product)) + ' ' + what];
-    worst = std::max(worst, part);
-  }
-
- private:
-  std::map<std::string, double> worst_;
-};
-
-/// |actual - expected| <= tolerance * magnitude for all elements; NaN where NaN is expected.
-inline void expect_close(const std::vector<double>& actual, const Expected& expected, double tolerance, Product product,
-                         const std::string& what, Margins& margins) {
-  ASSERT_EQ(actual.size(), expected.value.size()) << what;
-  double worst = 0.0;
-  std::size_t where = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (std::isnan(actual[i]) && std::isnan(expected.value[i])) continue;
-    if (actual[i] == expected.value[i]) continue;  // infinities among them
-    double error = std::abs(actual[i] - expected.value[i]) / (expected.magnitude[i] + 1e-30);
-    if (!(error >= 0.0)) error = std::numeric_limits<double>::infinity();  // NaN on one side
-    if (error > worst) {
-      worst = error;
-      where = i;
-    }
-  }
-  EXPECT_LE(worst, tolerance) << what << ", element " << where << ": " << actual[where] << ", expected "
-                              << expected.value[where] << ", magnitude " << expected.magnitude[where];
-  margins.note(product, what, worst / tolerance);
+  return 1e-2;  // a normalised source, d, the weights and the output rounded by up to 2^-8 each, which cancel in part
 }
 
 }  // namespace dnas::simt

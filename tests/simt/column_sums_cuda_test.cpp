@@ -65,7 +65,7 @@ TEST_P(ColumnSumsCuda, MatchLoops) {
   EXPECT_TRUE(db.gaps_untouched());
 }
 
-INSTANTIATE_TEST_SUITE_P(, ColumnSumsCuda,
+INSTANTIATE_TEST_SUITE_P(Shapes, ColumnSumsCuda,
                          testing::Combine(testing::ValuesIn(cases), testing::Values(DType::f32, DType::bf16),
                                           testing::ValuesIn(simt::all_schedules)));
 INSTANTIATE_TEST_SUITE_P(Tiny, ColumnSumsCuda,

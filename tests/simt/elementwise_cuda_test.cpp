@@ -10,6 +10,7 @@
 #include <limits>
 #include <ostream>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace dnas::kernels {
@@ -38,13 +39,13 @@ const Case cases[] = {
     {"Misaligned", {2, 9, 11, 8}, {DType::f32, 0, 0, 1}, {DType::bf16, 0, 0, 3}},
     {"OneElement", {1, 1, 1, 1}},
     {"Half", {3, 9, 11, 16}, {DType::bf16}, {DType::bf16, 4, 4}},
-    {"Tiny", {1, 24, 22, 64}, {}, {DType::bf16}},
+    {"Large", {1, 24, 22, 64}, {}, {DType::bf16}},
 };
 
-class ElementwiseCuda : public testing::TestWithParam<Case> {
+class ElementwiseCuda : public testing::TestWithParam<std::tuple<Case, simt::Schedule>> {
  protected:
-  void SetUp() override { simt::set_schedule(simt::Schedule::shuffled); }
-  Case c = GetParam();
+  void SetUp() override { simt::set_schedule(std::get<1>(GetParam())); }
+  Case c = std::get<0>(GetParam());
   DeviceTensor x = DeviceTensor::random(c.shape, 1, c.layout);
   DeviceTensor y{c.shape, c.layout};
 };
@@ -92,8 +93,17 @@ TEST_P(ElementwiseCuda, CopyConvertsAndAccumulates) {
   EXPECT_TRUE(sum.untouched());
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, ElementwiseCuda, testing::ValuesIn(cases),
-                         [](const testing::TestParamInfo<Case>& test) { return std::string(test.param.name); });
+std::string name_of(const testing::TestParamInfo<std::tuple<Case, simt::Schedule>>& test) {
+  return std::string(std::get<0>(test.param).name) + "Schedule" +
+         std::to_string(static_cast<int>(std::get<1>(test.param)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, ElementwiseCuda,
+                         testing::Combine(testing::ValuesIn(cases), testing::ValuesIn(simt::all_schedules)), name_of);
+INSTANTIATE_TEST_SUITE_P(Tiny, ElementwiseCuda,
+                         testing::Combine(testing::Values(Case{"Tiny", {1, 9, 11, 64}, {}, {DType::bf16}}),
+                                          testing::Values(simt::Schedule::shuffled)),
+                         name_of);
 
 }  // namespace
 }  // namespace dnas::kernels

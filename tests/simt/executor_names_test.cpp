@@ -56,6 +56,22 @@ TEST(ExecutorNames, SineAndCosineOfMultiplesOfPi) {
   }
 }
 
+TEST(ExecutorNames, CosineOfMultiplesOfPiInDouble) {
+  const long double pi = std::numbers::pi_v<long double>;
+  for (int i = -400; i <= 400; ++i) {
+    const double x = i / 64.0;
+    EXPECT_NEAR(cospi(x), static_cast<double>(std::cos(pi * static_cast<long double>(x))), 4e-16) << x;
+    if (i % 32 == 0) {
+      EXPECT_EQ(cospi(x), i % 64 != 0 ? 0.0 : i % 128 == 0 ? 1.0 : -1.0) << x;
+    }
+  }
+  // Nearly 0, where cos(pi x) of a rounded pi x has no digits left.
+  const double tiny = std::ldexp(1.0, -50);
+  EXPECT_NEAR(cospi(0.5 + tiny) / (-std::numbers::pi * tiny), 1.0, 4e-16);
+  EXPECT_NEAR(cospi(1.5 - tiny) / (-std::numbers::pi * tiny), 1.0, 4e-16);
+  EXPECT_TRUE(std::isnan(cospi(std::numeric_limits<double>::infinity())));
+}
+
 TEST(ExecutorNames, Bits) {
   EXPECT_EQ(__float_as_uint(1.0F), 0x3F800000U);
   EXPECT_EQ(__uint_as_float(0xC0000000U), -2.0F);

@@ -18,10 +18,7 @@ using simt::Expected;
 using simt::MaybeTensor;
 using test::Gap;
 
-simt::Margins& margins() {
-  static simt::Margins all;
-  return all;
-}
+simt::Margins margins("node");
 
 // --- cases ----------------------------------------------------------------------------------------------------------
 
@@ -152,7 +149,7 @@ class Node {
       for (std::size_t i = 0; i < elements(); ++i)
         expected.magnitude[i] += std::ldexp(std::abs(expected.value[i]), -8);  // stored: half a unit of 8 bits
     }
-    simt::expect_close(node_.doubles(), expected, 1.0, product_, "node", margins());
+    simt::expect_close(node_.doubles(), expected, 1.0, product_, "node", margins);
     EXPECT_TRUE(node_.untouched());
   }
 
@@ -174,7 +171,7 @@ class Node {
       if (gradients) check_gradient(k, term, g, value, error);
     }
     if (weights) {
-      simt::expect_close(dw_.doubles(), dw, 1.0, product_, "dw", margins());
+      simt::expect_close(dw_.doubles(), dw, 1.0, product_, "dw", margins);
     } else {
       EXPECT_EQ(dw_.doubles(), before);
     }
@@ -297,7 +294,7 @@ class Node {
     }
     for (std::size_t i = 0; i < rows.value.size(); ++i)
       rows.magnitude[i] += std::ldexp(std::abs(rows.value[i]), -24);  // rounded once
-    simt::expect_close(terms_[k].gradient.doubles(), rows, 1.0, product_, "normalisation gradient", margins());
+    simt::expect_close(terms_[k].gradient.doubles(), rows, 1.0, product_, "normalisation gradient", margins);
     EXPECT_TRUE(terms_[k].gradient.untouched());
   }
 

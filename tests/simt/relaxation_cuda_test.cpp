@@ -139,6 +139,34 @@ TEST_P(RelaxationCuda, HardSampleIsTheLargestOfTheSoftOne) {
   EXPECT_TRUE(hard.untouched());
 }
 
+TEST_P(RelaxationCuda, StraightThroughGradientIsTheClosedForm) {
+  cuda::gumbel_softmax_forward(alpha.view(), step.get(), noise, w.view(), hard.view(), nullptr);
+  const auto p = reference::softmax(noisy(alpha.doubles()), entries);
+  const auto tau = static_cast<double>(step->tau);
+  // Of every candidate's weight; then, as in GDAS, of the sampled one's alone: p_k ([k = s] - p_s) g_s / tau.
+  for (const bool sampled_only : {false, true}) {
+    DeviceTensor dw(shape);
+    for (std::int64_t i = 0; i < dw.size(); ++i)
+      dw.set(i, sampled_only ? g[i] * hard[i] : g[i]);
+    cuda::gumbel_softmax_backward(w.view(), dw.view(), step.get(), dalpha.view(), nullptr);
+    for (std::size_t i = 0; i < p.size(); ++i) {
+      const std::size_t row = i / entries * entries;
+      double dot = 0.0;
+      double magnitude = 0.0;
+      for (std::size_t j = row; j < row + entries; ++j) {
+        const double term = dw[static_cast<std::int64_t>(j)] * p[j];
+        dot += term;
+        magnitude += std::abs(term);
+      }
+      const double of_i = dw[static_cast<std::int64_t>(i)];
+      const double size = p[i] / tau * (std::abs(of_i) + magnitude);
+      // Rounded to f32: p of the entry, p of the sum's terms, the result.
+      EXPECT_NEAR(dalpha[static_cast<std::int64_t>(i)], p[i] * (of_i - dot) / tau, 3.0 * rounding(size)) << i;
+    }
+  }
+  EXPECT_TRUE(dalpha.untouched());
+}
+
 TEST_P(RelaxationCuda, AnotherStepOrTemperatureIsReadFromMemory) {
   cuda::gumbel_softmax_forward(alpha.view(), step.get(), noise, w.view(), {}, nullptr);
   *step = {0.1F, 6};
@@ -154,6 +182,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RelaxationCuda,
                          testing::Combine(testing::Values(Shape{14, 8}, Shape{1, 1}, Shape{5, 33}, Shape{3, 130},
                                                           Shape{9, 32}),
                                           testing::Values(simt::Schedule::shuffled, simt::Schedule::by_warp)));
+// Two blocks, a lane with two entries.
+INSTANTIATE_TEST_SUITE_P(Tiny, RelaxationCuda,
+                         testing::Combine(testing::Values(Shape{5, 33}), testing::Values(simt::Schedule::shuffled)));
 
 class RelaxationCudaRows : public testing::Test {
  protected:
@@ -180,6 +211,37 @@ TEST_F(RelaxationCudaRows, WithNaNAreNaNAllOver) {
   for (std::int64_t k = 0; k < 40; ++k) {
     EXPECT_TRUE(std::isnan(p[k]) && std::isnan(hard[k]));
     EXPECT_FALSE(std::isnan(p[40 + k]) || std::isnan(hard[40 + k]));
+  }
+}
+
+TEST_F(RelaxationCudaRows, HardSampleOfEqualsIsTheFirst) {
+  // Of logits of 1e30, f64 holds no digit of the noise: they are equal. In one lane, in several, in all; in the last.
+  constexpr std::int64_t entries = 70;
+  const std::vector<std::vector<std::int64_t>> equals{{5, 37, 69}, {37, 69}, {31, 32}, {32, 33, 64}, {63, 3}, {69}, {}};
+  const auto rows = static_cast<std::int64_t>(equals.size());
+  DeviceTensor alpha = DeviceTensor::random({rows, entries}, 1);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (const std::int64_t k : equals[static_cast<std::size_t>(r)])
+      alpha.set(r * entries + k, 1e30);
+    for (std::int64_t k = 0; k < entries && equals[static_cast<std::size_t>(r)].empty(); ++k)
+      alpha.set(r * entries + k, 1e30);
+  }
+  const auto step = std::make_unique<RelaxationStep>(RelaxationStep{0.5F, 3});
+  for (const simt::Schedule schedule : simt::all_schedules) {
+    simt::set_schedule(schedule);
+    const DeviceTensor p({rows, entries});
+    const DeviceTensor hard({rows, entries});
+    cuda::gumbel_softmax_forward(alpha.view(), step.get(), {7}, p.view(), hard.view(), nullptr);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const auto& of = equals[static_cast<std::size_t>(r)];
+      const std::int64_t first = of.empty() ? 0 : *std::min_element(of.begin(), of.end());
+      const double share = 1.0 / static_cast<double>(of.empty() ? entries : static_cast<std::int64_t>(of.size()));
+      for (std::int64_t k = 0; k < entries; ++k) {
+        const bool largest = of.empty() || std::find(of.begin(), of.end(), k) != of.end();
+        EXPECT_EQ(hard[r * entries + k], k == first ? 1.0 : 0.0) << "row " << r << ", entry " << k;
+        EXPECT_NEAR(p[r * entries + k], largest ? share : 0.0, rounding(share)) << "row " << r << ", entry " << k;
+      }
+    }
   }
 }
 

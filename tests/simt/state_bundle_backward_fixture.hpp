@@ -270,7 +270,7 @@ class BackwardState {
     EXPECT_TRUE(actual.untouched()) << what;
   }
   static Margins& margins() {
-    static Margins all;
+    static Margins all("state_bundle_backward");
     return all;
   }
 

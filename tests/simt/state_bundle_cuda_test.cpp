@@ -18,10 +18,7 @@ using simt::MaybeTensor;
 using Case = simt::StateCase;
 using TestCandidate = simt::StateCandidate;
 
-simt::Margins& margins() {
-  static simt::Margins all;
-  return all;
-}
+simt::Margins margins("state_bundle_forward");
 
 // --- cases ----------------------------------------------------------------------------------------------------------
 
@@ -45,6 +42,11 @@ std::vector<TestCandidate> all_kinds(std::int64_t channels, int stride) {
   if (stride == 1) all.push_back({CandidateKind::identity, {}, channels});
   return all;
 }
+
+// The mean: f32 sums of 32 values or fewer, merged over warps in f32 and over tiles in f64. The variance: squares about
+// a mean near the values, twice that many roundings; and the means of warps and tiles, rounded by 2^-24 |mean|, move it
+// by twice that times how far these means lie apart, a fraction of the deviation.
+constexpr simt::StatisticsTolerance statistics_tolerance{3e-7, 1e-6};
 
 // --- a state and its candidates -------------------------------------------------------------------------------------
 
@@ -95,8 +97,10 @@ class State {
   /// What was written after arguments(true, true).
   void check() const {
     check_outputs();
-    for (std::size_t k = 0; k < tensors_.size(); ++k)
-      check_statistics(tensors_[k], tensors_[k].y.doubles(), c_.candidates[k].channels);
+    for (const Tensors& t : tensors_) {
+      simt::expect_statistics({t.normalisation, t.running_mean, t.running_var}, t.y.doubles(), statistics_tolerance,
+                              product_, margins);
+    }
   }
   void check_outputs() const {
     for (std::size_t k = 0; k < tensors_.size(); ++k) {
@@ -110,7 +114,7 @@ class State {
         expected.magnitude = simt::absolute(expected.value);
         tolerance = product_ == Product::bf16 ? simt::rounding(DType::bf16) : 0.0;
       }
-      simt::expect_close(t.y.doubles(), expected, tolerance, product_, "y of " + kind, margins());
+      simt::expect_close(t.y.doubles(), expected, tolerance, product_, "y of " + kind, margins);
       EXPECT_TRUE(t.y.untouched()) << kind << ' ' << k;
     }
   }
@@ -140,39 +144,6 @@ class State {
   static std::string kind_name(CandidateKind kind) {
     const char* const names[] = {"separable", "max_pool", "avg_pool", "identity", "factorised_reduce"};
     return names[static_cast<std::size_t>(kind)];
-  }
-
-  /// Against those of the stored values: they are the ones a node normalises.
-  void check_statistics(const Tensors& t, const std::vector<double>& y, std::int64_t channels) const {
-    const reference::Moments moments(y, channels);
-    const double pixels = static_cast<double>(y.size()) / static_cast<double>(channels);
-    Expected mean;
-    Expected rstd;
-    Expected running_mean;
-    Expected running_var;
-    for (std::size_t c = 0; c < static_cast<std::size_t>(channels); ++c) {
-      const double std = std::sqrt(moments.var[c]);
-      const double unbiased = moments.var[c] * pixels / std::max(pixels - 1.0, 1.0);
-      const double size = std::abs(moments.mean[c]) + std;
-      mean.value.push_back(moments.mean[c]);
-      mean.magnitude.push_back(size);
-      rstd.value.push_back(moments.rstd(c, 1e-5F));
-      rstd.magnitude.push_back(rstd.value[c] * (1.0 + 0.02 * std::abs(moments.mean[c]) * rstd.value[c]));
-      running_mean.value.push_back(0.9 * 0.5 + 0.1 * moments.mean[c]);
-      running_mean.magnitude.push_back(0.45 + 0.1 * size);
-      running_var.value.push_back(0.9 * 2.0 + 0.1 * unbiased);
-      running_var.magnitude.push_back(running_var.value[c] * rstd.magnitude[c] / rstd.value[c]);
-    }
-    // The mean: f32 sums of 32 values or fewer, merged over warps in f32 and over tiles in f64. The variance: squares
-    // about a mean near the values, twice that many roundings; and the means of warps and tiles, rounded by 2^-24
-    // |mean|, move it by twice that times how far these means lie apart, a fraction of the deviation.
-    const std::vector<double> rows = t.normalisation.doubles();
-    const auto half = rows.begin() + channels;
-    simt::expect_close({rows.begin(), half}, mean, 3e-7, product_, "mean", margins());
-    simt::expect_close({half, rows.end()}, rstd, 1e-6, product_, "rstd", margins());
-    simt::expect_close(t.running_mean.doubles(), running_mean, 3e-7, product_, "running mean", margins());
-    simt::expect_close(t.running_var.doubles(), running_var, 1e-6, product_, "running variance", margins());
-    EXPECT_TRUE(t.normalisation.untouched());
   }
 
   Case c_;
@@ -304,7 +275,7 @@ TEST(StateBundleForwardCudaPools, NaNAndInfinity) {
       for (std::size_t k = 0; k < 2; ++k) {
         const auto expected = simt::candidate_output(CandidateKind::max_pool, c.candidates[k].window, stride, c.x,
                                                      state.x().doubles(), {}, {});
-        simt::expect_close(state.y(k).doubles(), expected, 0.0, product, "pools of NaN", margins());
+        simt::expect_close(state.y(k).doubles(), expected, 0.0, product, "pools of NaN", margins);
       }
     }
   }

@@ -19,8 +19,8 @@ struct PhiloxDraws {
 /// out[i] = bound * (2 u - 1), u = Philox::uniform(first + i): the very bits the host computes.
 void fill_uniform(std::span<float> out, const PhiloxDraws& draws, float bound, void* stream);
 
-/// out[i] = scale * Philox::normal(first + i), equal to the host's but for the last bit where the f64 logarithm or
-/// cosine of two libraries differ.
+/// out[i] = scale * Philox::normal(first + i), equal to the host's but for the last bit, where the f64 logarithm or
+/// cosine of two libraries differ, and but for 1e-14 * scale where the cosine is nearly 0.
 void fill_normal(std::span<float> out, const PhiloxDraws& draws, float scale, void* stream);
 
 }  // namespace dnas::kernels::cuda

@@ -29,9 +29,8 @@ struct RelaxationStep {
   std::uint32_t step = 0;  ///< of the random stream
 };
 
-/// The noise of a launch: Philox draws with the step of RelaxationStep; entry (r, k) of a matrix takes element first +
-/// r
-/// * K + k.
+/// The noise of a launch: Philox draws with the step of RelaxationStep. Entry (r, k) of a matrix takes element
+/// `first` + r K + k.
 struct RelaxationNoise {
   std::uint64_t seed = 0;
   Stream stream = Stream::relaxation;
@@ -39,12 +38,15 @@ struct RelaxationNoise {
 };
 
 /// Gumbel-softmax: p = softmax((alpha + g) / tau), g = -log(-log u) with u = (24-bit uniform + 1/2) / 2^24. With a view
-/// `hard` [R, K], that receives the straight-through sample: 1 at the largest p of a row (the first of equals), 0
-/// elsewhere; all NaN if the row holds NaN. p may be alpha. Source: Jang, Gu and Poole 2017, arXiv:1611.01144.
+/// `hard` [R, K], that receives the straight-through sample: 1 at the largest (alpha + g) / tau of a row, the first of
+/// equals, 0 elsewhere; all NaN if the row holds NaN. p may be alpha. Sources: Maddison, Mnih and Teh 2017,
+/// arXiv:1611.00712 (the concrete distribution); Jang, Gu and Poole 2017, arXiv:1611.01144 (straight-through); Dong and
+/// Yang 2019, arXiv:1910.04465 (GDAS: one candidate of each edge is sampled and run).
 void gumbel_softmax_forward(const TensorView& alpha, const RelaxationStep* step, const RelaxationNoise& noise,
                             const TensorView& p, const TensorView& hard, void* stream);
 
-/// dalpha = softmax_backward(p, dw) / tau, the gradient of p; of `hard` the straight-through one. dalpha may be dw.
+/// dalpha[r, k] = p[r, k] * (dw[r, k] - sum_j dw[r, j] p[r, j]) / tau: the gradient of p, and, where dw is that of
+/// `hard`, the straight-through one, which takes hard for p. dalpha may be dw.
 void gumbel_softmax_backward(const TensorView& p, const TensorView& dw, const RelaxationStep* step,
                              const TensorView& dalpha, void* stream);
 

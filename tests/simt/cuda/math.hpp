@@ -78,17 +78,29 @@ inline void sincospif(float x, float* sine, float* cosine) {
   if (fmod(turn, 1.0) == 0.0) *sine = copysignf(0.0F, x);
   if (fabs(fmod(turn, 1.0)) == 0.5) *cosine = 0.0F;
 }
-inline float sinpif(float x) {
+// Of C23: new versions of glibc have these, declared so.
+extern "C" {
+inline float sinpif(float x) noexcept {
   float sine = 0.0F;
   float cosine = 0.0F;
   sincospif(x, &sine, &cosine);
   return sine;
 }
-inline float cospif(float x) {
+inline float cospif(float x) noexcept {
   float sine = 0.0F;
   float cosine = 0.0F;
   sincospif(x, &sine, &cosine);
   return cosine;
+}
+// As far from the nearest multiple of 1/2 as x is, which is exact, so that it is right where it is nearly 0.
+inline double cospi(double x) noexcept {
+  constexpr double pi = 3.14159265358979323846;
+  const double turn = fabs(fmod(x, 2.0));
+  const double half = turn > 1.0 ? 2.0 - turn : turn;
+  if (half <= 0.25) return cos(pi * half);
+  if (half < 0.75) return sin(pi * (0.5 - half));
+  return -cos(pi * (1.0 - half));
+}
 }
 
 // Of two floats the one that is a number, as fminf and fmaxf.
