@@ -77,9 +77,7 @@ __global__ void __launch_bounds__(walk_threads)
   mine.for_pixels([&](std::int64_t p, auto count) {
     constexpr int n = decltype(count)::value;
     Vec<Width> value[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i)
-      value[i] = load<Width>(x.at(p + std::int64_t{i} * mine.rows, mine.channel));
+    mine.load_pixels(x, p, value);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
 #pragma unroll
@@ -108,11 +106,8 @@ __global__ void __launch_bounds__(walk_threads)
     constexpr int n = decltype(count)::value;
     Vec<Width> value[n];
     Vec<Width> g[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i) {
-      value[i] = load<Width>(x.at(p + std::int64_t{i} * mine.rows, mine.channel));
-      g[i] = load<Width>(dy.at(p + std::int64_t{i} * mine.rows, mine.channel));
-    }
+    mine.load_pixels(x, p, value);
+    mine.load_pixels(dy, p, g);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
 #pragma unroll

@@ -46,6 +46,18 @@ struct ChannelWalk {
   [[nodiscard]] dim3 grid() const { return dim3(blocks, tiles); }
 };
 
+/// A tensor of the walk.
+template <typename T>
+struct Pixels {
+  T* data;
+  std::int64_t stride;  // from pixel to pixel
+
+  explicit Pixels(const TensorView& t) : data(static_cast<T*>(t.data)), stride(t.pixel_stride) {}
+  [[nodiscard]] __device__ __forceinline__ T* at(std::int64_t pixel, int channel) const {
+    return data + pixel * stride + channel;
+  }
+};
+
 /// The pixels of one thread. A thread without work (idle()) still joins its block's barriers.
 template <int Width>
 struct WalkThread {
@@ -77,17 +89,14 @@ struct WalkThread {
     for (; p < end; p += rows)
       body(p, std::integral_constant<int, 1>{});
   }
-};
 
-/// A tensor of the walk.
-template <typename T>
-struct Pixels {
-  T* data;
-  std::int64_t stride;  // from pixel to pixel
-
-  explicit Pixels(const TensorView& t) : data(static_cast<T*>(t.data)), stride(t.pixel_stride) {}
-  [[nodiscard]] __device__ __forceinline__ T* at(std::int64_t pixel, int channel) const {
-    return data + pixel * stride + channel;
+  /// The thread's vectors of pixels first, first + rows, ...
+  template <int Count, typename T>
+  __device__ __forceinline__ void load_pixels(const Pixels<T>& x, std::int64_t first,
+                                              Vec<Width> (&value)[Count]) const {
+#pragma unroll
+    for (int i = 0; i < Count; ++i)
+      value[i] = load<Width>(x.at(first + std::int64_t{i} * rows, channel));
   }
 };
 

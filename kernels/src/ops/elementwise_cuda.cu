@@ -26,9 +26,7 @@ __global__ void __launch_bounds__(walk_threads, 4)
   mine.for_pixels([&](std::int64_t p, auto count) {
     constexpr int n = decltype(count)::value;
     Vec<Width> value[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i)
-      value[i] = load<Width>(x.at(p + std::int64_t{i} * mine.rows, mine.channel));
+    mine.load_pixels(x, p, value);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
       To* const to = y.at(p + std::int64_t{i} * mine.rows, mine.channel);
@@ -53,11 +51,8 @@ __global__ void __launch_bounds__(walk_threads, 4) relu_backward_kernel(const Ch
     constexpr int n = decltype(count)::value;
     Vec<Width> out[n];
     Vec<Width> g[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i) {
-      out[i] = load<Width>(y.at(p + std::int64_t{i} * mine.rows, mine.channel));
-      g[i] = load<Width>(dy.at(p + std::int64_t{i} * mine.rows, mine.channel));
-    }
+    mine.load_pixels(y, p, out);
+    mine.load_pixels(dy, p, g);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
       T* const to = dx.at(p + std::int64_t{i} * mine.rows, mine.channel);

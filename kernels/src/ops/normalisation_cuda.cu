@@ -48,9 +48,7 @@ __global__ void __launch_bounds__(walk_threads)
   mine.for_pixels([&](std::int64_t p, auto count) {
     constexpr int n = decltype(count)::value;
     Vec<Width> value[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i)
-      value[i] = load<Width>(x.at(p + std::int64_t{i} * mine.rows, mine.channel));
+    mine.load_pixels(x, p, value);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
 #pragma unroll
@@ -123,9 +121,7 @@ __global__ void __launch_bounds__(walk_threads)
   mine.for_pixels([&](std::int64_t p, auto count) {
     constexpr int n = decltype(count)::value;
     Vec<Width> sum[n];
-#pragma unroll
-    for (int i = 0; i < n; ++i)
-      sum[i] = load<Width>(x.at(p + std::int64_t{i} * mine.rows, mine.channel));
+    mine.load_pixels(x, p, sum);
 #pragma unroll
     for (int i = 0; i < n; ++i) {
 #pragma unroll
