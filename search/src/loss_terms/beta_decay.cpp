@@ -10,11 +10,11 @@ namespace dnas::search::family::loss_terms {
 namespace {
 
 /// coefficient(e) * mean over all edges of log sum_o exp(alpha_o): a decay of the softmax's weights rather than of
-/// alpha, since its gradient is softmax(alpha) / edges. The coefficient grows linearly from 0 towards `weight` at the
-/// end.
+/// alpha, since its gradient is softmax(alpha) / edges. coefficient(e) = weight * e / epochs, however long the search
+/// is.
 class BetaDecay final : public LossTerm {
  public:
-  explicit BetaDecay(double weight) : weight_(weight) {}
+  explicit BetaDecay(double per_epoch) : per_epoch_(per_epoch) {}
 
  protected:
   void do_add(const Context& /*ctx*/, const Moment& moment, std::span<const Group> groups, Sum& sum) const override {
