@@ -34,7 +34,7 @@ struct Sample {
 ///         the probability of every other candidate, is what it was.
 ///
 /// An edge whose active candidate is named `zero` (the skipped layer of the paper's space) keeps its alpha. So does, in
-/// mode two, each candidate but the two: momentum or weight decay of the architecture optimizer must not move it.
+/// mode two, each candidate but the two: momentum, weight decay or a loss term must not move it.
 class Gate final : public Relaxation {
  public:
   explicit Gate(bool two) : two_(two) {}
