@@ -35,7 +35,7 @@ TEST(DartsStep, MakesAsManyLaunchesAsCounted) {
   }
 }
 
-/// Numbers that a search on a GPU is planned with (docs/kernels.md). PyTorch makes some 18,100 launches.
+/// Numbers that a search on a GPU is planned with (docs/kernels.md).
 TEST(DartsStep, StaysWithinItsLaunches) {
   for (const bool weight_step : {true, false}) {
     int launches = 0;
