@@ -58,15 +58,17 @@ void scale_image(ConstRows x, float factor, Rows y, Write write, std::int64_t ro
     float* to = y(row, 0);
     if (factor == 0.0F) {
       if (write == Write::overwrite) std::fill_n(to, width, 0.0F);
-    } else if (write == Write::accumulate) {
+      continue;
+    }
+    if (write == Write::accumulate) {
 #pragma omp simd
       for (std::int64_t i = 0; i < width; ++i)
         to[i] += from[i] * factor;
-    } else {
-#pragma omp simd
-      for (std::int64_t i = 0; i < width; ++i)
-        to[i] = from[i] * factor;
+      continue;
     }
+#pragma omp simd
+    for (std::int64_t i = 0; i < width; ++i)
+      to[i] = from[i] * factor;
   }
 }
 
