@@ -60,21 +60,23 @@ template <Product P, int Channels, bool Max>
 __device__ __forceinline__ void pool_any(const Operand<P>* tile, const Region& region, int height, int width,
                                          const Window& window, const Strip<Channels>& strip, StripSums& pooled) {
   constexpr int pitch = operand_pitch<P>(Channels);
-#pragma unroll 1  // divisions, as a TapWalk would spill here
-  for (int tap = 0; tap < window.kernel * window.kernel; ++tap) {
-    const int a = window.first + tap / window.kernel * window.dilation;
-    const int b = window.first + tap % window.kernel * window.dilation;
+  const int end = window.first + window.kernel;  // pools have no dilation
+#pragma unroll 1
+  for (int a = window.first; a < end; ++a) {
+#pragma unroll 1
+    for (int b = window.first; b < end; ++b) {
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
+      for (int r = 0; r < 2; ++r) {
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int row = strip.row_of(r) * window.stride + a;
-        const int column = (strip.column + j) * window.stride + b;
-        const Vec<2> value = load<2>(tile + (row * region.columns + column) * pitch + strip.channel);
-        const bool inside = static_cast<unsigned>(region.row + row) < static_cast<unsigned>(height) &&
-                            static_cast<unsigned>(region.column + column) < static_cast<unsigned>(width);
-        pool_value<Max>(pooled[r][j][0], value.lane[0], inside);
-        pool_value<Max>(pooled[r][j][1], value.lane[1], inside);
+        for (int j = 0; j < 4; ++j) {
+          const int row = strip.row_of(r) * window.stride + a;
+          const int column = (strip.column + j) * window.stride + b;
+          const Vec<2> value = load<2>(tile + (row * region.columns + column) * pitch + strip.channel);
+          const bool inside = static_cast<unsigned>(region.row + row) < static_cast<unsigned>(height) &&
+                              static_cast<unsigned>(region.column + column) < static_cast<unsigned>(width);
+          pool_value<Max>(pooled[r][j][0], value.lane[0], inside);
+          pool_value<Max>(pooled[r][j][1], value.lane[1], inside);
+        }
       }
     }
   }

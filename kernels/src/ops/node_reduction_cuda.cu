@@ -178,11 +178,13 @@ __global__ void __launch_bounds__(tile_threads, Channels == 16                  
   // Step 0 sums g, step n the products with term first + n - 1. A step's sums over warps are added behind the next
   // barrier.
   const auto sums_of = [&](int step) { return sums + step % 2 * tile_warps * Channels; };
-  const int elements = (1 + end - first) * Channels;
-  float* const partials = p.partials + std::int64_t{first + group} * node.grid.tiles * Channels;
+  // Where partial sums go is found anew by each step: in registers it would be in the way of the pools.
+  const auto elements = [&] { return (1 + end - opaque(first)) * Channels; };
+  const auto partials = [&] { return p.partials + std::int64_t{opaque(first) + group} * node.grid.tiles * Channels; };
   const auto settle = [&](int step) {
     if (thread < Channels) {
-      partials[std::int64_t{tile} * elements + step * Channels + thread] = add_warps<Channels>(sums_of(step), thread);
+      partials()[std::int64_t{blockIdx.x} * elements() + step * Channels + thread] =
+          add_warps<Channels>(sums_of(step), thread);
     }
   };
   TilePosition<Channels> position(node.grid, tile);
@@ -217,7 +219,8 @@ __global__ void __launch_bounds__(tile_threads, Channels == 16                  
 
   // Sums and means are done with: they receive the sums over all tiles.
   const bool last = add_blocks<tile_threads>(
-      partials, elements, tile, node.grid.tiles, node.grid.together, p.counters + group * node.grid.counters(),
+      partials(), elements(), static_cast<int>(blockIdx.x), node.grid.tiles, node.grid.together,
+      p.counters + group * node.grid.counters(),
       [&](int i, const Vec<4>& sum) { store(i < Channels ? sums + i : means + i - Channels, sum); });
   if (!last) return;
   __syncthreads();
