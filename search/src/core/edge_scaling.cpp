@@ -9,6 +9,7 @@ std::vector<std::vector<std::size_t>> edges_by_node(const ChoiceGroup& group) {
   for (std::size_t e = 0; e < group.edges.size(); ++e)
     rows[group.edges[e].to].push_back(e);
   std::vector<std::vector<std::size_t>> result;
+  result.reserve(rows.size());
   for (auto& [node, edges] : rows)
     result.push_back(std::move(edges));
   return result;

@@ -67,9 +67,10 @@ void read_set(const engine::SafetensorsReader& reader, engine::ParameterSet& set
 
 void read_present(const engine::SafetensorsReader& reader, Architecture& architecture, std::size_t group) {
   const ChoiceGroup& choices = architecture.groups()[group];
-  std::vector<std::uint8_t> flags;
-  for (const float flag : read_tensor(reader, "present_" + choices.name, {choices.rows() * choices.columns()}))
-    flags.push_back(flag != 0.0F ? 1 : 0);
+  const std::vector<float> values =
+      read_tensor(reader, "present_" + choices.name, {choices.rows() * choices.columns()});
+  std::vector<std::uint8_t> flags(values.size());
+  std::ranges::transform(values, flags.begin(), [](float flag) { return static_cast<std::uint8_t>(flag != 0.0F); });
   architecture.set_present(group, flags);
 }
 

@@ -118,6 +118,8 @@ void Session::build_model() {
 
 void Session::build_loaders() {
   loaders_.reset();
+  // Made in place: make_unique() does not take the members of an aggregate.
+  // NOLINTNEXTLINE(modernize-make-unique)
   loaders_ = std::unique_ptr<Loaders>(new Loaders{
       engine::Loader(dataset, dataset.train, split(config, dataset, true), loader_options(config, schedule_)),
       engine::Loader(dataset, dataset.train, split(config, dataset, false), arch_options(config, schedule_)),
